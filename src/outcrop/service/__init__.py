@@ -1,0 +1,1 @@
+"""What Bedrock does, without HTTP: who asks, what is asked, who answers."""
