@@ -1,0 +1,148 @@
+"""AWS event-stream frames. Knows bytes and checksums; not Bedrock, not sockets, not time.
+
+    frame    = total length u32, headers length u32, CRC32 of those 8 bytes,
+               headers, payload, CRC32 of everything before
+    header   = name length u8, name, type u8, value
+
+Source: the frames of recorded Bedrock streams, and the limits of AWS's own decoders (headers 128 KiB,
+message 24 MiB).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+
+MAX_HEADERS: Final = 128 * 1024
+MAX_MESSAGE: Final = 24 * 1024 * 1024
+
+HeaderValue: TypeAlias = str | bytes | bool | int | UUID
+
+_PRELUDE = struct.Struct(">II")
+_U32 = struct.Struct(">I")
+_U16 = struct.Struct(">H")
+_OVERHEAD = 16  # prelude, its checksum, and the message's checksum
+
+
+class CorruptStream(ValueError):
+    """The bytes are not event-stream frames: a checksum, a length or a header is wrong."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One frame: its headers in wire order, and its payload."""
+
+    headers: dict[str, HeaderValue]
+    payload: bytes
+
+
+def encode_headers(headers: Mapping[str, str]) -> bytes:
+    """String headers as they stand inside a frame; worth keeping when many frames share them."""
+    parts = []
+    for name, value in headers.items():
+        raw_name, raw_value = name.encode(), value.encode()
+        parts.append(b"%c%b\x07%b%b" % (len(raw_name), raw_name, _U16.pack(len(raw_value)), raw_value))
+    return b"".join(parts)
+
+
+def encode(headers: bytes, payload: bytes) -> bytes:
+    """A frame of already encoded headers and a payload. Raises ValueError above the decoders' limits."""
+    total = _OVERHEAD + len(headers) + len(payload)
+    if total > MAX_MESSAGE or len(headers) > MAX_HEADERS:
+        raise ValueError(f"an event-stream message of {total} bytes is over the limit of {MAX_MESSAGE}")
+    prelude = _PRELUDE.pack(total, len(headers))
+    frame = b"%b%b%b%b" % (prelude, _U32.pack(crc32(prelude)), headers, payload)
+    return frame + _U32.pack(crc32(frame))
+
+
+class FrameBuffer:
+    """Feed bytes as they arrive; iterate over the frames they complete.
+
+    Lengths are checked from the prelude alone, so a forged one makes nothing be buffered. Raises
+    CorruptStream while iterating; after that the buffer is of no more use.
+    """
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes of the stream, however they were cut."""
+        self._data += data
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self._next()) is not None:
+            yield frame
+
+    @property
+    def pending(self) -> int:
+        """Bytes of an unfinished frame. More than 0 at the end of a stream means it was cut."""
+        return len(self._data)
+
+    def _next(self) -> Frame | None:
+        data = self._data
+        if len(data) < 12:
+            return None
+        total, headers_length = _PRELUDE.unpack_from(data)
+        if crc32(data[:8]) != _U32.unpack_from(data, 8)[0]:
+            raise CorruptStream("the checksum of a frame's prelude is wrong")
+        if total > MAX_MESSAGE or headers_length > MAX_HEADERS or headers_length + _OVERHEAD > total:
+            raise CorruptStream(f"a frame claims {total} bytes with {headers_length} of headers")
+        if len(data) < total:
+            return None
+        message = bytes(data[:total])
+        del data[:total]
+        if crc32(message[:-4]) != _U32.unpack_from(message, total - 4)[0]:
+            raise CorruptStream("the checksum of a frame is wrong")
+        end = 12 + headers_length
+        return Frame(_decode_headers(message[12:end]), message[end:-4])
+
+
+_FIXED: Final[dict[int, struct.Struct]] = {
+    2: struct.Struct(">b"),
+    3: struct.Struct(">h"),
+    4: struct.Struct(">i"),
+    5: struct.Struct(">q"),
+    8: struct.Struct(">q"),  # a timestamp, in milliseconds
+}
+
+
+def _decode_headers(data: bytes) -> dict[str, HeaderValue]:
+    headers: dict[str, HeaderValue] = {}
+    at = 0
+    try:
+        while at < len(data):
+            end = at + 1 + data[at]
+            name = data[at + 1 : end].decode()
+            if end >= len(data) or not name or name in headers:
+                raise CorruptStream(f"a header named {name!r} is empty, doubled or cut")
+            headers[name], at = _decode_value(data, end)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CorruptStream("a header is malformed") from error
+    return headers
+
+
+def _decode_value(data: bytes, at: int) -> tuple[HeaderValue, int]:
+    kind, at = data[at], at + 1
+    if kind in (0, 1):
+        return kind == 0, at
+    if kind in _FIXED:
+        fixed = _FIXED[kind]
+        return fixed.unpack_from(data, at)[0], at + fixed.size
+    if kind in (6, 7):
+        start = at + 2
+        end = start + _U16.unpack_from(data, at)[0]
+        _within(data, end)
+        return (data[start:end].decode() if kind == 7 else data[start:end]), end
+    if kind == 9:
+        _within(data, at + 16)
+        return UUID(bytes=data[at : at + 16]), at + 16
+    raise CorruptStream(f"a header has the unknown type {kind}")
+
+
+def _within(data: bytes, end: int) -> None:
+    if end > len(data):
+        raise CorruptStream("a header is longer than the headers")

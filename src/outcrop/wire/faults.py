@@ -1,0 +1,31 @@
+"""Faults as replies: AWS's status, `x-amzn-errortype` and `{"message": …}`; XML where STS is spoken.
+
+In-stream faults are frames: see `frames.exception`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from outcrop.errors import Fault, InvalidApiKey, UnknownOperationException
+from outcrop.wire.http import JSON, Reply
+
+# The front door's own shape for a method and path that no operation has.
+_UNKNOWN_OPERATION = b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}'
+
+
+def reply(fault: Fault, request_id: str) -> Reply:
+    """The reply AWS's JSON services give for a fault (recorded: header suffix, body, request id)."""
+    headers = {
+        "content-type": JSON,
+        "x-amzn-requestid": request_id,
+        "x-amzn-errortype": f"{fault.name}:http://internal.amazon.com/coral/{fault.origin}/",
+    }
+    return Reply(fault.status, headers, _body(fault))
+
+
+def _body(fault: Fault) -> bytes:
+    if isinstance(fault, UnknownOperationException):
+        return _UNKNOWN_OPERATION
+    # API keys are refused by a layer that spells the member differently
+    return msgspec.json.encode({"Message" if isinstance(fault, InvalidApiKey) else "message": fault.text})

@@ -1,0 +1,110 @@
+"""The operations of Bedrock and STS that Outcrop answers: one table of method, path and body limit.
+
+`find` works on the raw path: AWS clients put `%3A` and `%2F` inside a label, so the path is split first and
+each label is decoded afterwards. Sources: botocore's service models `bedrock`, `bedrock-runtime`, `sts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import unquote
+
+import msgspec
+
+MIB = 1024 * 1024
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One row: AWS's name, HTTP method, path template, the largest body in bytes, and how it replies.
+
+    `service` is the endpoint that AWS serves it from; `action` is the IAM action that allows it.
+    """
+
+    name: str
+    service: Literal["bedrock", "bedrock-runtime", "sts"]
+    method: str
+    path: str
+    body_limit: int = 64 * 1024
+    streams: bool = False
+
+    @property
+    def signing_name(self) -> str:
+        """The service in the signature's scope: both Bedrock endpoints sign as `bedrock`."""
+        return "sts" if self.service == "sts" else "bedrock"
+
+
+# InvokeModel: 25,000,000 bytes (botocore, `Body` max). Converse has no limit of its own in the model: 20 images
+# of 3.75 MB or 5 documents of 4.5 MB per message, in base64, are what it may carry.
+_INVOKE = 25_000_000
+_CONVERSE = 128 * MIB
+
+OPERATIONS = (
+    Operation("InvokeModel", "bedrock-runtime", "POST", "/model/{modelId}/invoke", _INVOKE),
+    Operation(
+        "InvokeModelWithResponseStream",
+        "bedrock-runtime",
+        "POST",
+        "/model/{modelId}/invoke-with-response-stream",
+        _INVOKE,
+        streams=True,
+    ),
+    Operation("Converse", "bedrock-runtime", "POST", "/model/{modelId}/converse", _CONVERSE),
+    Operation(
+        "ConverseStream", "bedrock-runtime", "POST", "/model/{modelId}/converse-stream", _CONVERSE, streams=True
+    ),
+    Operation("CountTokens", "bedrock-runtime", "POST", "/model/{modelId}/count-tokens", _CONVERSE),
+    Operation("ListFoundationModels", "bedrock", "GET", "/foundation-models"),
+    Operation("GetFoundationModel", "bedrock", "GET", "/foundation-models/{modelIdentifier}"),
+    Operation("ListInferenceProfiles", "bedrock", "GET", "/inference-profiles"),
+    Operation("GetInferenceProfile", "bedrock", "GET", "/inference-profiles/{inferenceProfileIdentifier}"),
+    # STS tells its operations apart by the form's Action, not by the path
+    Operation("GetCallerIdentity", "sts", "POST", "/"),
+    Operation("GetSessionToken", "sts", "POST", "/"),
+)
+
+BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """An operation and the labels of its path, decoded. `sts` is still undecided among its actions."""
+
+    operation: Operation
+    labels: Mapping[str, str]
+
+
+def _routes() -> dict[tuple[str, int, str, str], Operation]:
+    """Rows by method, number of segments, first segment and last segment (a label counts as "")."""
+    routes = {}
+    for operation in OPERATIONS:
+        if operation.service != "sts":
+            parts = operation.path.split("/")[1:]
+            last = "" if parts[-1].startswith("{") else parts[-1]
+            routes[operation.method, len(parts), parts[0], last] = operation
+    return routes
+
+
+_ROUTES = _routes()
+
+
+@lru_cache(maxsize=4096)
+def find(method: str, raw_path: str) -> Found | None:
+    """The operation behind a method and a raw path, or None where the service has none.
+
+    An STS call is any `POST /`: it comes back as GetCallerIdentity, to be told apart by its form.
+    """
+    if raw_path in ("/", ""):
+        return Found(BY_NAME["GetCallerIdentity"], {}) if method == "POST" else None
+    parts = raw_path.split("/")[1:]
+    operation = _ROUTES.get((method, len(parts), parts[0], parts[-1])) or _ROUTES.get(
+        (method, len(parts), parts[0], "")
+    )
+    if operation is None:
+        return None
+    labels = {
+        template[1:-1]: unquote(part)
+        for template, part in zip(operation.path.split("/")[1:], parts, strict=True)
+        if template.startswith("{")
+    }
+    return None if "" in labels.values() else Found(operation, labels)
