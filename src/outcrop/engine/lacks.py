@@ -1,0 +1,53 @@
+"""Refusing what an engine declares it can't do, with AWS's error and before anything is generated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set as AbstractSet
+from typing import Any
+
+from outcrop.engine import Lack
+from outcrop.errors import ValidationException
+
+
+def refuse_lacks(body: dict[str, Any], lacks: AbstractSet[Lack]) -> None:
+    """Raises ValidationException when a Messages request asks for something in `lacks`."""
+    if not lacks:
+        return
+    for lack, found in _asked(body):
+        if lack in lacks:
+            raise ValidationException(found)
+
+
+def _asked(body: dict[str, Any]) -> Iterator[tuple[Lack, str]]:
+    """What a request asks for, each with the text that refuses it."""
+    for block in _blocks(body):
+        kind = block.get("type")
+        if kind == "image":
+            yield "images", _content_block("image")
+        elif kind == "document":
+            yield "documents", _content_block("document")
+    if body.get("tools"):
+        yield "tools", "This model doesn't support tool use."
+    if body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
+        yield "thinking", "This model doesn't support thinking."
+    if (body.get("output_config") or {}).get("format"):
+        yield "structured_output", "This model doesn't support structured output."
+
+
+def _content_block(kind: str) -> str:
+    # recorded for a video block on Claude
+    return (
+        f"This model doesn't support the {kind} content block that you provided. "
+        "Update the content block and try again."
+    )
+
+
+def _blocks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every content block of the messages, those inside tool results too."""
+    for message in body.get("messages", ()):
+        content = message.get("content")
+        for block in content if isinstance(content, list) else ():
+            yield block
+            nested = block.get("content")
+            if block.get("type") == "tool_result" and isinstance(nested, list):
+                yield from nested

@@ -1,0 +1,133 @@
+"""The life of a request, as a list that can be read aloud. Knows the order of the steps; not what each decides.
+
+    find the operation → examine the credentials → read the body → verify → steps → answer
+
+What the head alone can refuse (no such operation, unknown key, stale clock) is refused before the body is
+read. `steps` wrap the answer like middleware, outermost first: a step may refuse, change the call, or act once
+more when the answer ends. Access, routing, quotas and the ledger are such steps.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from outcrop.errors import Fault, InternalServerException, UnknownOperationException
+from outcrop.service.call import Call, Handler, Principal
+from outcrop.wire import faults, sts
+from outcrop.wire.http import Head, Reply
+from outcrop.wire.operations import BY_NAME, Found, Operation, find
+
+log = logging.getLogger("outcrop.service")
+
+ReadBody: TypeAlias = Callable[[int], Awaitable[bytes]]
+Step: TypeAlias = Callable[[Call, Handler], Awaitable[Reply]]
+
+
+class Claim(Protocol):
+    """Who the caller says they are, as far as the head tells."""
+
+    @property
+    def region(self) -> str:
+        """The source region of the call."""
+
+    def verify(self, body: bytes) -> Principal:
+        """Prove it with the body. Raises InvalidSignatureException."""
+
+
+class Identity(Protocol):
+    """What the chain needs of authentication."""
+
+    def examine(self, head: Head, operation: Operation, now: float) -> Claim:
+        """Raises an AuthFault, or InvalidApiKey, for what the head alone shows to be wrong."""
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Where time and ids come from; tests put their own in. `wall` and `monotonic` are in seconds."""
+
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+    request_id: Callable[[], str]
+
+
+class Service:
+    """Answers requests: `handlers` by operation name, inside `steps`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        handlers: Mapping[str, Handler],
+        clock: Clock,
+        steps: Sequence[Step] = (),
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._on_stop = on_stop
+        self._handlers = {name: _wrap(handler, steps) for name, handler in handlers.items()}
+
+    def stop(self) -> None:
+        """From now on a cancelled call ends its stream with an exception frame."""
+        self._on_stop()
+
+    async def handle(self, head: Head, read_body: ReadBody) -> Reply:
+        """Answer one request. Never raises but for cancellation: what goes wrong is a reply."""
+        request_id = self._clock.request_id()
+        found = find(head.method, head.raw_path)
+        try:
+            if found is None:
+                raise UnknownOperationException(reason=f"{head.method} {head.raw_path}")
+            call = await self._admit(head, found, read_body, request_id)
+            reply = await self._handlers[call.operation.name](call)
+        except Fault as fault:
+            reply = self._refuse(fault, head, found, request_id)
+        except Exception:  # the last line of defence: a bug must not leave a client without an answer
+            log.exception("%s %s failed, request %s", head.method, head.raw_path, request_id)
+            bug = InternalServerException("The server encountered an internal error while processing the request.")
+            reply = self._refuse(bug, head, found, request_id)
+        reply.headers["x-amzn-requestid"] = request_id
+        reply.headers["request-id"] = request_id  # the name Anthropic's SDKs read
+        return reply
+
+    async def _admit(self, head: Head, found: Found, read_body: ReadBody, request_id: str) -> Call:
+        received, began = self._clock.wall(), self._clock.monotonic()
+        claim = self._identity.examine(head, found.operation, received)
+        body = await read_body(found.operation.body_limit)
+        principal = claim.verify(body)
+        operation = found.operation
+        if operation.service == "sts":
+            operation = BY_NAME[sts.parse(body).action]
+        return Call(
+            head, operation, found.labels, body, principal, claim.region, request_id, received, began
+        )
+
+    def _refuse(self, fault: Fault, head: Head, found: Found | None, request_id: str) -> Reply:
+        if fault.status >= 500 or fault.reason:
+            log.warning(
+                "%s %s: %s %s (%s), request %s",
+                head.method,
+                head.raw_path,
+                fault.name,
+                fault.text,
+                fault.reason or "no further reason",
+                request_id,
+            )
+        if found is not None and found.operation.service == "sts":
+            return sts.error(fault, request_id)
+        return faults.reply(fault, request_id)
+
+
+def _wrap(handler: Handler, steps: Sequence[Step]) -> Handler:
+    for step in reversed(steps):
+        handler = _bind(step, handler)
+    return handler
+
+
+def _bind(step: Step, inner: Handler) -> Handler:
+    async def run(call: Call) -> Reply:
+        return await step(call, inner)
+
+    return run

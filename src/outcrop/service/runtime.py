@@ -1,0 +1,221 @@
+"""The runtime operations: InvokeModel and Converse, whole and streaming, and CountTokens.
+
+Turns a call into a question in the one inner language (Messages), asks the engine, and turns the answer into
+what the operation replies. Knows AWS's headers and frames; not who the caller is, nor how the engine works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+
+from outcrop.catalog import Catalog, Model
+from outcrop.engine import Engine, Event, Question, Stream, Whole
+from outcrop.errors import Fault, ServiceUnavailableException, ValidationException
+from outcrop.service.call import Call, Handler
+from outcrop.service.models import BareModelId, resolve, resolve_for_count
+from outcrop.wire import answers, converse, frames, messages
+from outcrop.wire.converse import ConverseRequest
+from outcrop.wire.converse_stream import StreamTranslator
+from outcrop.wire.http import EVENT_STREAM, JSON, Reply
+from outcrop.wire.meaning import check_meaning
+
+
+class Runtime:
+    """Answers the runtime operations with one engine.
+
+    `monotonic` gives seconds; `paddings` makes the endless values of `p` for one stream.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        engine: Engine,
+        *,
+        bare_model_id: BareModelId = "regional",
+        monotonic: Callable[[], float],
+        paddings: Callable[[], frames.Padding],
+    ) -> None:
+        self._catalog = catalog
+        self._engine = engine
+        self._bare_model_id = bare_model_id
+        self._monotonic = monotonic
+        self._paddings = paddings
+        self._stopping = False
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """Operation names and who answers them."""
+        return {
+            "InvokeModel": self.invoke_model,
+            "InvokeModelWithResponseStream": self.invoke_model_with_response_stream,
+            "Converse": self.converse,
+            "ConverseStream": self.converse_stream,
+            "CountTokens": self.count_tokens,
+        }
+
+    def stop(self) -> None:
+        """From now on a cancelled stream ends with an exception frame."""
+        self._stopping = True
+
+    def _model(self, call: Call) -> Model:
+        asked, account = call.labels["modelId"], call.principal.account
+        return resolve(self._catalog, asked, call.region, today(call), self._bare_model_id, account).model
+
+    async def invoke_model(self, call: Call) -> Reply:
+        """A whole Messages reply, as the engine gave it; the token counts are in headers too."""
+        question = self._invoke_question(call, self._model(call), stream=False)
+        answer = await self._whole(question)
+        usage = answers.read_whole(answer.body).usage
+        headers = {"content-type": JSON, **self._signed_by_engine()}
+        headers["x-amzn-bedrock-invocation-latency"] = str(self._latency(call))
+        headers["x-amzn-bedrock-input-token-count"] = str(usage.input_tokens)
+        headers["x-amzn-bedrock-output-token-count"] = str(usage.output_tokens)
+        if "prompt_caching" in question.model.features:
+            headers["x-amzn-bedrock-cache-read-input-token-count"] = str(usage.cache_read_input_tokens)
+            headers["x-amzn-bedrock-cache-write-input-token-count"] = str(usage.cache_creation_input_tokens)
+        return Reply(200, headers, answer.body)
+
+    async def invoke_model_with_response_stream(self, call: Call) -> Reply:
+        """Messages events, each in a `chunk` frame; the last carries the invocation's metrics."""
+        question = self._invoke_question(call, self._model(call), stream=True)
+        events = await self._events(question)
+        headers = {
+            "content-type": EVENT_STREAM,
+            "x-amzn-bedrock-content-type": JSON,
+            **self._signed_by_engine(),
+        }
+        return Reply(200, headers, self._unbroken(self._chunks(call, question, events), converse_stream=False))
+
+    async def converse(self, call: Call) -> Reply:
+        """A Converse reply made from the engine's Messages reply."""
+        request, question = self._converse_question(call, stream=False)
+        answer = await self._whole(question)
+        body = converse.from_message(answer.body, request, self._latency(call))
+        return Reply(200, {"content-type": JSON, **self._signed_by_engine()}, body)
+
+    async def converse_stream(self, call: Call) -> Reply:
+        """Converse events made from the engine's Messages events."""
+        request, question = self._converse_question(call, stream=True)
+        events = await self._events(question)
+        pieces = self._translated(call, StreamTranslator(request), events)
+        headers = {"content-type": EVENT_STREAM, **self._signed_by_engine()}
+        return Reply(200, headers, self._unbroken(pieces, converse_stream=True))
+
+    async def count_tokens(self, call: Call) -> Reply:
+        """How many tokens the input has: of an InvokeModel body, or of a Converse request."""
+        model = resolve_for_count(self._catalog, call.labels["modelId"], call.region, today(call))
+        question = self._count_question(call, model)
+        count = await self._engine.count(question)
+        headers = {"content-type": JSON, **self._signed_by_engine()}
+        return Reply(200, headers, b'{"inputTokens":%d}' % count)
+
+    def _invoke_question(self, call: Call, model: Model, *, stream: bool) -> Question:
+        request = messages.parse_request(call.body, model)
+        return Question(model, request.body, stream, request.betas, call.request_id)
+
+    def _converse_question(self, call: Call, *, stream: bool) -> tuple[ConverseRequest, Question]:
+        model = self._model(call)
+        request = converse.to_messages(call.body, model)
+        _check_meaning(request.body, model, request.betas)
+        return request, Question(model, request.body, stream, request.betas, call.request_id)
+
+    def _count_question(self, call: Call, model: Model) -> Question:
+        kind, value = converse.read_count_input(call.body)
+        if kind == "invokeModel":
+            request = messages.parse_request(value, model)
+            return Question(model, request.body, False, request.betas, call.request_id)
+        translated = converse.to_messages(value, model)
+        _check_meaning(translated.body, model, translated.betas)
+        return Question(model, translated.body, False, translated.betas, call.request_id)
+
+    async def _whole(self, question: Question) -> Whole:
+        answer = await self._engine.answer(question)
+        assert isinstance(answer, Whole)  # the engine's contract: whole unless a stream was asked for
+        return answer
+
+    async def _events(self, question: Question) -> AsyncIterator[Sequence[Event]]:
+        answer = await self._engine.answer(question)
+        assert isinstance(answer, Stream)  # the engine's contract
+        return answer.events
+
+    async def _chunks(
+        self, call: Call, question: Question, events: AsyncIterator[Sequence[Event]]
+    ) -> AsyncIterator[bytes]:
+        tally = answers.Tally()
+        padding = self._paddings()
+        caches = "prompt_caching" in question.model.features
+        first_byte: int | None = None
+        async with _closing(events):
+            async for batch in events:
+                if first_byte is None:
+                    first_byte = self._latency(call)
+                out = []
+                for kind, data in batch:
+                    if kind != "content_block_delta":
+                        tally.feed(kind, data)
+                        if kind == "message_stop":
+                            data = answers.with_metrics(data, tally.usage, self._latency(call), first_byte, caches=caches)
+                    out.append(frames.chunk(data, next(padding)))
+                yield b"".join(out)
+
+    async def _translated(
+        self, call: Call, translator: StreamTranslator, events: AsyncIterator[Sequence[Event]]
+    ) -> AsyncIterator[bytes]:
+        padding = self._paddings()
+        async with _closing(events):
+            async for batch in events:
+                out = [
+                    frames.converse_event(name, payload, next(padding))
+                    for event in batch
+                    for name, payload in translator.feed(event, self._latency(call))
+                ]
+                if out:
+                    yield b"".join(out)
+
+    async def _unbroken(self, pieces: AsyncIterator[bytes], *, converse_stream: bool) -> AsyncIterator[bytes]:
+        """The same pieces; what breaks off ends in exactly one exception frame instead of raising."""
+        async with _closing(pieces):
+            try:
+                async for piece in pieces:
+                    yield piece
+            except Fault as fault:
+                yield frames.exception(fault, converse=converse_stream)
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+                stopped = ServiceUnavailableException("Bedrock is unable to process your request.")
+                yield frames.exception(stopped, converse=converse_stream)
+
+    def _latency(self, call: Call) -> int:
+        """Milliseconds since the request's head was read."""
+        return int((self._monotonic() - call.began) * 1000)
+
+    def _signed_by_engine(self) -> dict[str, str]:
+        return {"x-outcrop-engine": self._engine.name}
+
+
+def today(call: Call) -> date:
+    """The day of the call, UTC: models reach their end of life on a date."""
+    return datetime.fromtimestamp(call.received, UTC).date()
+
+
+def _check_meaning(body: dict[str, object], model: Model, betas: Sequence[str]) -> None:
+    """The model's own validation, whose errors Converse repeats behind a prefix of its own (recorded)."""
+    try:
+        check_meaning(body, model, betas)
+    except ValidationException as fault:
+        raise ValidationException(f"The model returned the following errors: {fault.text}") from fault
+
+
+@contextlib.asynccontextmanager
+async def _closing(iterator: AsyncIterator[object]) -> AsyncIterator[None]:
+    """Close a generator when its reader stops; an iterator without `aclose` has nothing to close."""
+    try:
+        yield
+    finally:
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()
