@@ -143,7 +143,7 @@ class UnknownOperationException(AuthFault):
 
 
 class SerializationException(AuthFault):
-    """The body can't be parsed into the operation's members: broken JSON, a wrong JSON type, broken base64."""
+    """The body can't be parsed as the operation's members: broken JSON, a wrong JSON type, broken base64."""
 
     status = 400
 
