@@ -11,17 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outcrop.wire.eventstream import (
-    CorruptStream,
+    MAX_MESSAGE,
+    CorruptStreamError,
     Frame,
     FrameBuffer,
-    MAX_MESSAGE,
     encode,
     encode_headers,
 )
 
 CASES = [
     ({}, b""),
-    ({":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}, b'{"bytes":"e30="}'),
+    (
+        {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"},
+        b'{"bytes":"e30="}',
+    ),
     ({":message-type": "error", ":error-code": "X", ":error-message": "näh ☃"}, b""),
     ({"a" * 255: "v" * 60_000}, bytes(range(256)) * 40),
 ]
@@ -53,7 +56,8 @@ def test_botocore_reads_our_frames(headers, payload):
 @given(
     frames=st.lists(
         st.tuples(
-            st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=50), max_size=5), st.binary(max_size=300)
+            st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=50), max_size=5),
+            st.binary(max_size=300),
         ),
         max_size=6,
     ),
@@ -79,7 +83,7 @@ def test_every_flipped_bit_is_noticed():
         flipped[bit // 8] ^= 1 << bit % 8
         buffer = FrameBuffer()
         buffer.feed(bytes(flipped) + bytes(64))
-        with pytest.raises(CorruptStream):
+        with pytest.raises(CorruptStreamError):
             list(buffer)
 
 
@@ -104,7 +108,7 @@ def test_a_forged_length_is_refused_before_anything_is_buffered():
     tracemalloc.start()
     buffer = FrameBuffer()
     buffer.feed(prelude + struct.pack(">I", crc32(prelude)))
-    with pytest.raises(CorruptStream, match="claims 4294967280 bytes"):
+    with pytest.raises(CorruptStreamError, match="claims 4294967280 bytes"):
         list(buffer)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
@@ -116,10 +120,17 @@ def test_the_encoder_never_makes_what_decoders_refuse():
 
 
 def test_malformed_headers_are_corruption_not_a_crash():
-    for raw in (b"\x05ab", b"\x00\x07\x00\x00", b"\x01a\x0a", b"\x01a\x07\xff\xff", b"\x01a\x00\x01a\x00", b"\x01\xff\x00"):
+    for raw in (
+        b"\x05ab",
+        b"\x00\x07\x00\x00",
+        b"\x01a\x0a",
+        b"\x01a\x07\xff\xff",
+        b"\x01a\x00\x01a\x00",
+        b"\x01\xff\x00",
+    ):
         buffer = FrameBuffer()
         buffer.feed(encode(raw, b""))
-        with pytest.raises(CorruptStream):
+        with pytest.raises(CorruptStreamError):
             list(buffer)
 
 

@@ -23,14 +23,18 @@ def test_padding_is_a_prefix_of_the_alphabet_and_every_length_is_equally_likely(
     values = list(islice(frames.paddings(random.Random(7).randbytes), 12_000))
     lengths = Counter(map(len, values))
     assert set(lengths) == set(range(2, 62))
-    assert all(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789".startswith(v) for v in values)
+    assert all(
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789".startswith(v) for v in values
+    )
     expected = len(values) / 60
     chi_square = sum((seen - expected) ** 2 / expected for seen in lengths.values())
     assert chi_square < 89.4  # 59 degrees of freedom, p = 0.0065; the seed is fixed
 
 
 def test_padding_can_be_switched_off_and_the_field_stays():
-    frame = _only(frames.converse_event("messageStop", b'{"stopReason":"end_turn"}', next(frames.no_paddings())))
+    frame = _only(
+        frames.converse_event("messageStop", b'{"stopReason":"end_turn"}', next(frames.no_paddings()))
+    )
     assert json.loads(frame.payload) == {"stopReason": "end_turn", "p": ""}
 
 

@@ -1,6 +1,6 @@
-"""Who answers. An engine is asked a `Question` in Anthropic's Messages language and gives an `Answer`, whole or as events.
+"""Who answers. An engine is asked a `Question` in the Messages language and gives an `Answer`.
 
-Whatever is added around an engine is an engine too. This module holds the words; each engine has a file of its own.
+Whatever is added around an engine is an engine too. This module holds the words, other files the engines.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Engine(Protocol):
         """What this engine declares it can't do; asked for it, it refuses with AWS's error."""
 
     async def start(self) -> None:
-        """Make ready (load a model, open nothing else). Idempotent. Raises OutcropError when it never will be."""
+        """Make ready (load a model, open nothing else). Idempotent. Raises OutcropError when it can't be."""
 
     async def answer(self, question: Question) -> Answer:
         """A `Stream` when `question.stream`, else a `Whole`. Cancelling the task stops the generation."""

@@ -16,9 +16,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from outcrop.engine import Event
 from outcrop.wire import citations, converse, json_pointer
 from outcrop.wire.converse import ConverseRequest
+from outcrop.wire.sse import Event
 
 ConverseEvent: TypeAlias = tuple[str, bytes]
 

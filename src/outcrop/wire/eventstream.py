@@ -29,7 +29,7 @@ _U16 = struct.Struct(">H")
 _OVERHEAD = 16  # prelude, its checksum, and the message's checksum
 
 
-class CorruptStream(ValueError):
+class CorruptStreamError(ValueError):
     """The bytes are not event-stream frames: a checksum, a length or a header is wrong."""
 
 
@@ -63,7 +63,7 @@ class FrameBuffer:
     """Feed bytes as they arrive; iterate over the frames they complete.
 
     Lengths are checked from the prelude alone, so a forged one makes nothing be buffered. Raises
-    CorruptStream while iterating; after that the buffer is of no more use.
+    CorruptStreamError while iterating; after that the buffer is of no more use.
     """
 
     def __init__(self) -> None:
@@ -88,15 +88,15 @@ class FrameBuffer:
             return None
         total, headers_length = _PRELUDE.unpack_from(data)
         if crc32(data[:8]) != _U32.unpack_from(data, 8)[0]:
-            raise CorruptStream("the checksum of a frame's prelude is wrong")
+            raise CorruptStreamError("the checksum of a frame's prelude is wrong")
         if total > MAX_MESSAGE or headers_length > MAX_HEADERS or headers_length + _OVERHEAD > total:
-            raise CorruptStream(f"a frame claims {total} bytes with {headers_length} of headers")
+            raise CorruptStreamError(f"a frame claims {total} bytes with {headers_length} of headers")
         if len(data) < total:
             return None
         message = bytes(data[:total])
         del data[:total]
         if crc32(message[:-4]) != _U32.unpack_from(message, total - 4)[0]:
-            raise CorruptStream("the checksum of a frame is wrong")
+            raise CorruptStreamError("the checksum of a frame is wrong")
         end = 12 + headers_length
         return Frame(_decode_headers(message[12:end]), message[end:-4])
 
@@ -118,10 +118,10 @@ def _decode_headers(data: bytes) -> dict[str, HeaderValue]:
             end = at + 1 + data[at]
             name = data[at + 1 : end].decode()
             if end >= len(data) or not name or name in headers:
-                raise CorruptStream(f"a header named {name!r} is empty, doubled or cut")
+                raise CorruptStreamError(f"a header named {name!r} is empty, doubled or cut")
             headers[name], at = _decode_value(data, end)
     except (struct.error, UnicodeDecodeError) as error:
-        raise CorruptStream("a header is malformed") from error
+        raise CorruptStreamError("a header is malformed") from error
     return headers
 
 
@@ -140,9 +140,9 @@ def _decode_value(data: bytes, at: int) -> tuple[HeaderValue, int]:
     if kind == 9:
         _within(data, at + 16)
         return UUID(bytes=data[at : at + 16]), at + 16
-    raise CorruptStream(f"a header has the unknown type {kind}")
+    raise CorruptStreamError(f"a header has the unknown type {kind}")
 
 
 def _within(data: bytes, end: int) -> None:
     if end > len(data):
-        raise CorruptStream("a header is longer than the headers")
+        raise CorruptStreamError("a header is longer than the headers")

@@ -11,7 +11,9 @@ from outcrop.errors import Fault, InvalidApiKey, UnknownOperationException
 from outcrop.wire.http import JSON, Reply
 
 # The front door's own shape for a method and path that no operation has.
-_UNKNOWN_OPERATION = b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}'
+_UNKNOWN_OPERATION = (
+    b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}'
+)
 
 
 def reply(fault: Fault, request_id: str) -> Reply:

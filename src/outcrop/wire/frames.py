@@ -15,10 +15,11 @@ from functools import lru_cache
 from string import ascii_letters, digits
 from typing import Final
 
+import msgspec
+
 from outcrop.errors import Fault, ModelErrorException, ModelTimeoutException
 from outcrop.wire.eventstream import encode, encode_headers
 from outcrop.wire.http import JSON
-import msgspec
 
 _ALPHABET: Final = (ascii_letters + digits).encode()
 _PADDINGS: Final = tuple(_ALPHABET[:length] for length in range(2, 62))
@@ -26,7 +27,7 @@ _USABLE: Final = 256 - 256 % len(_PADDINGS)
 
 Padding = Iterator[bytes]
 
-# the members of each stream's union that are exceptions (botocore); anything else travels as the first of them
+# the members of each stream's union that are exceptions (botocore)
 _INVOKE_MEMBERS: Final = frozenset(
     {
         "InternalServerException",
@@ -42,7 +43,7 @@ _CONVERSE_MEMBERS: Final = _INVOKE_MEMBERS - {"ModelTimeoutException"}
 
 
 def paddings(random_bytes: Callable[[int], bytes]) -> Padding:
-    """Endless values for `p`, each length equally likely. Unbiased: bytes that would favour some are left out."""
+    """Endless values for `p`, each length equally likely: bytes that would favour some are left out."""
     while True:
         for byte in random_bytes(4096):
             if byte < _USABLE:
@@ -86,7 +87,11 @@ def exception(fault: Fault, *, converse: bool) -> bytes:
     if name == "ModelStreamErrorException":
         original = fault.original_status if isinstance(fault, ModelErrorException) else fault.status
         payload = {"message": fault.text, "originalMessage": fault.text, "originalStatusCode": original}
-    headers = {":exception-type": name[0].lower() + name[1:], ":content-type": JSON, ":message-type": "exception"}
+    headers = {
+        ":exception-type": name[0].lower() + name[1:],
+        ":content-type": JSON,
+        ":message-type": "exception",
+    }
     return encode(encode_headers(headers), msgspec.json.encode(payload))
 
 

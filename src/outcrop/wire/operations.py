@@ -35,8 +35,8 @@ class Operation(msgspec.Struct, frozen=True):
         return "sts" if self.service == "sts" else "bedrock"
 
 
-# InvokeModel: 25,000,000 bytes (botocore, `Body` max). Converse has no limit of its own in the model: 20 images
-# of 3.75 MB or 5 documents of 4.5 MB per message, in base64, are what it may carry.
+# InvokeModel: 25,000,000 bytes (botocore, `Body` max). Converse has no limit of its own in the model: 20
+# images of 3.75 MB or 5 documents of 4.5 MB per message, in base64, are what it may carry.
 _INVOKE = 25_000_000
 _CONVERSE = 128 * MIB
 
@@ -52,7 +52,12 @@ OPERATIONS = (
     ),
     Operation("Converse", "bedrock-runtime", "POST", "/model/{modelId}/converse", _CONVERSE),
     Operation(
-        "ConverseStream", "bedrock-runtime", "POST", "/model/{modelId}/converse-stream", _CONVERSE, streams=True
+        "ConverseStream",
+        "bedrock-runtime",
+        "POST",
+        "/model/{modelId}/converse-stream",
+        _CONVERSE,
+        streams=True,
     ),
     Operation("CountTokens", "bedrock-runtime", "POST", "/model/{modelId}/count-tokens", _CONVERSE),
     Operation("ListFoundationModels", "bedrock", "GET", "/foundation-models"),
