@@ -1,0 +1,21 @@
+"""The guide's "Hello, world" with `anthropic[bedrock]`. Where and with which keys: the environment says it.
+
+Run it with: outcrop exec -- python examples/hello.py
+"""
+# ruff: noqa: T201 - an example prints what it got
+
+from anthropic import AnthropicBedrock
+
+client = AnthropicBedrock(aws_region="us-west-2")
+
+# with_raw_response only to see the reply's headers too; client.messages.create(...) gives the message itself
+reply = client.messages.with_raw_response.create(
+    model="global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    max_tokens=256,
+    messages=[{"role": "user", "content": "Hello, world"}],
+)
+message = reply.parse()
+print(message.content)
+
+print(f"engine: {reply.headers.get('x-outcrop-engine', 'Amazon Bedrock')}", end=", ")
+print(f"tokens: {message.usage.input_tokens} in, {message.usage.output_tokens} out")

@@ -1,0 +1,118 @@
+"""What the doctor sees of the engine that the settings choose: whether it could answer. Generates nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.util
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Final
+
+from outcrop.cli.doctor.finding import Finding, Patient, clock
+from outcrop.config import Messages
+from outcrop.errors import OutcropError
+
+_TIMEOUT: Final = 10
+_REFUSED: Final = (401, 403)
+
+
+def engine(patient: Patient) -> Iterator[Finding]:
+    """The engine in the settings; a running endpoint may have been told another by a flag."""
+    chosen, running = patient.settings.engine, patient.running
+    if running is not None and running.engine.partition("/")[0] != chosen.kind:
+        saw = (
+            f"the endpoint runs with {running.engine}; the settings say {chosen.kind}, which was not checked"
+        )
+        yield Finding("engine", "ok", saw)
+    elif chosen.kind == "local":
+        yield from _local(patient)
+    elif chosen.kind == "messages":
+        yield from _messages(chosen.messages)
+    else:
+        yield from _scripted(patient)
+
+
+def _local(patient: Patient) -> Iterator[Finding]:
+    from outcrop.engine.local import models
+
+    if importlib.util.find_spec("xllamacpp") is None:
+        fix = 'Run: pip install "outcrop[local]"'
+        yield Finding("engine", "fail", "local: the package xllamacpp is not installed", fix)
+    path = patient.settings.engine.local.model_file
+    chosen = path or models.located(patient.settings.data.folder)
+    if chosen is None:
+        fix = "Run `outcrop model pull`; `outcrop serve` does it by itself."
+        yield Finding("engine", "warn", f"local: {models.DEFAULT.name} has not been fetched", fix)
+        return
+    try:
+        models.check_gguf(chosen)
+    except OutcropError as error:
+        yield Finding("engine", "fail", error.what, error.fix)
+        return
+    if path is None:
+        with chosen.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != models.DEFAULT.sha256:
+                yield Finding("engine", "fail", f"{chosen} is damaged", "Run `outcrop model pull`.")
+                return
+    yield Finding("engine", "ok", f"local: {chosen} (a small model, not Claude)")
+
+
+def _scripted(patient: Patient) -> Iterator[Finding]:
+    from outcrop.engine.scripted import read_scripts
+
+    path = patient.settings.engine.scripted.answers
+    try:
+        saw = "one fixed sentence" if path is None else f"{len(read_scripts(path))} answer(s) from {path}"
+    except OutcropError as error:
+        yield Finding("engine", "fail", error.what, error.fix)
+    else:
+        yield Finding("engine", "ok", f"scripted: {saw}")
+
+
+def _messages(chosen: Messages) -> Iterator[Finding]:
+    """Asks for the list of models, which costs nothing and needs the key."""
+    if chosen.base_url.startswith("http+unix:"):
+        yield Finding("engine", "ok", f"messages: {chosen.base_url} (a socket; not asked)")
+        return
+    try:
+        status, date = _list_models(chosen)
+    except OutcropError as error:
+        yield Finding("engine", "fail", error.what, error.fix)
+        return
+    except (OSError, http.client.HTTPException) as error:
+        saw = f"messages: {chosen.base_url} can't be reached: {getattr(error, 'reason', error)}"
+        yield Finding(
+            "engine", "fail", saw, "Check engine.messages.base_url, proxy and ca_file, and the network."
+        )
+        return
+    if status in _REFUSED:
+        saw = f"messages: {chosen.base_url} refuses the key ({status})"
+        fix = "Check engine.messages.api_key and auth; callers see InternalServerException meanwhile."
+        yield Finding("engine", "fail", saw, fix)
+    else:
+        yield Finding("engine", "ok", f"messages: {chosen.base_url} answers")
+    yield from clock("upstream's", date)
+
+
+def _list_models(chosen: Messages) -> tuple[int, str | None]:
+    headers = {"anthropic-version": "2023-06-01", **chosen.sent_headers()}
+    if key := chosen.key():
+        name, value = ("authorization", f"Bearer {key}") if chosen.auth == "bearer" else ("x-api-key", key)
+        headers[name] = value
+    handlers: list[urllib.request.BaseHandler] = []
+    if chosen.proxy:
+        handlers.append(urllib.request.ProxyHandler({"http": chosen.proxy, "https": chosen.proxy}))
+    if chosen.ca_file is not None:
+        context = ssl.create_default_context(cafile=str(chosen.ca_file))
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    # the settings allow http and https addresses only
+    request = urllib.request.Request(f"{chosen.base_url.rstrip('/')}/v1/models", headers=headers)  # noqa: S310
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT) as reply:
+            return reply.status, reply.headers.get("date")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers.get("date")

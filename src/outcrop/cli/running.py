@@ -1,0 +1,168 @@
+"""Endpoints that run: the record each keeps while it does, how to find one, and how to start a private one.
+
+Knows processes, ports and one small file. The record is `<data>/endpoint.json`; it goes away with its
+endpoint, and one that was left behind (kill -9, power cut) is recognised: its process or its port is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from outcrop.errors import OutcropError
+
+_START_SECONDS: Final = 120  # a large GGUF file takes its time to load
+_TRIES: Final = 3
+_STOP_SECONDS: Final = 40  # the drain limit and a little more
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What a running endpoint says of itself. `tls_url` is "" where it does not listen with TLS."""
+
+    url: str
+    pid: int
+    engine: str
+    region: str
+    version: str
+    tls_url: str = ""
+
+
+def record_path(folder: Path) -> Path:
+    """Where the endpoint of a data folder keeps its record."""
+    return folder / "endpoint.json"
+
+
+@contextlib.contextmanager
+def recorded(path: Path, running: Running) -> Iterator[None]:
+    """Keep the record while the block runs, then remove it, unless another endpoint has its own there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{running.pid}")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(running)) + b"\n")
+    partial.replace(path)
+    try:
+        yield
+    finally:
+        if (now := read_record(path)) is not None and now.pid == running.pid:
+            path.unlink(missing_ok=True)
+
+
+def read_record(path: Path) -> Running | None:
+    """The record, whether its endpoint still runs or not; None when there is none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Running)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def find(folder: Path) -> Running | None:
+    """The endpoint that runs on this data folder, or None."""
+    running = read_record(record_path(folder))
+    return running if running is not None and answers(running) else None
+
+
+def answers(running: Running) -> bool:
+    """Whether its process lives and its port takes a connection."""
+    return _lives(running.pid) and connects(running.url)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, and belongs to somebody else
+        return True
+    return True
+
+
+def connects(url: str, seconds: float = 1) -> bool:
+    """Whether something takes a connection at the address of a URL."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "localhost", port), seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A port nobody listens on now. Somebody may take it before we do, so the taker tries again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def private(arguments: Sequence[str], *, tls: bool = False) -> Iterator[Running]:
+    """A running endpoint of our own on free ports, ended with the block; and by itself should we die first.
+
+    `arguments` are flags for `outcrop serve`. Raises OutcropError with what the endpoint said when it does
+    not come up.
+    """
+    with tempfile.TemporaryDirectory(prefix="outcrop-") as scratch:
+        process, running = _start(arguments, Path(scratch), tls)
+        try:
+            yield running
+        finally:
+            _stop(process)
+
+
+def _start(arguments: Sequence[str], scratch: Path, tls: bool) -> tuple[subprocess.Popen[bytes], Running]:
+    record, log = scratch / "endpoint.json", scratch / "log"
+    for attempt in range(_TRIES):
+        command = [sys.executable, "-m", "outcrop", "serve", *arguments, "--record", str(record), "--private"]
+        command += ["--host", "127.0.0.1", "--port", str(free_port())]
+        command += ["--tls", "--tls-port", str(free_port())] if tls else ["--no-tls"]
+        with log.open("wb") as output:
+            # a session of its own: Ctrl-C in the terminal is for the program, which may need us to the end
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            )
+        running = _wait(process, record)
+        if running is not None:
+            return process, running
+        _stop(process)
+        said = log.read_text(encoding="utf-8", errors="replace").strip()
+        if "Can't listen on" not in said or attempt == _TRIES - 1:
+            break
+    what, _, fix = said.removeprefix("outcrop: ").partition("\n")
+    raise OutcropError(f"The private endpoint did not start: {what or 'it said nothing.'}", fix.strip())
+
+
+def _wait(process: subprocess.Popen[bytes], record: Path) -> Running | None:
+    """Its record once it is there; None when the process ended instead."""
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None:
+        if (running := read_record(record)) is not None:
+            return running
+        if time.monotonic() > deadline:
+            _stop(process)
+            raise OutcropError(
+                f"The private endpoint was not ready after {_START_SECONDS} s.", "Try `outcrop serve`."
+            )
+        time.sleep(0.01)
+    return None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,162 @@
+"""`outcrop serve`: the endpoint, from the settings to the lines to paste."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from outcrop import __version__
+from outcrop.cli.group import ABOUT
+from outcrop.cli.keys import key_file, own_key
+from outcrop.cli.options import settings_options
+from outcrop.cli.running import Running, record_path, recorded
+from outcrop.config import Loaded, Settings, is_loopback
+
+if TYPE_CHECKING:
+    from outcrop.engine import Engine
+    from outcrop.server import Listener
+    from outcrop.store.keys import AccessKey, KeyFile
+
+
+@click.command(
+    help=f"""Run the endpoint, until Ctrl-C or SIGTERM. Nothing needs to be configured.
+
+{ABOUT}
+"""
+)
+@settings_options(server=True, engine=True)
+@click.option("--record", type=click.Path(path_type=Path), hidden=True, help="Where to say that it runs.")
+@click.option(
+    "--private", is_flag=True, hidden=True, help="Say nothing, and end with the caller (stdin closes)."
+)
+def serve(loaded: Loaded, record: Path | None, private: bool) -> None:
+    """Keys and, with --tls, certificates are made on the first start and kept in the data folder."""
+    settings = loaded.settings
+    logging.basicConfig(
+        level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+    )
+    keys = key_file(settings.data.folder)
+    pair = own_key(keys)
+    engine = _engine(settings)
+    listeners = _listeners(settings)
+    running = _running(settings, engine)
+    if private:
+        _end_with_stdin()
+    with contextlib.ExitStack() as stack:
+
+        def ready() -> None:
+            stack.enter_context(recorded(record or record_path(settings.data.folder), running))
+            if not private:
+                if sys.stderr.isatty():
+                    click.echo("\033[K", nl=False, err=True)  # wipes what _loading wrote
+                click.echo(banner(settings, running, pair))
+
+        _run(_endpoint(settings, engine, keys, listeners, ready))
+
+
+def _engine(settings: Settings) -> Engine:
+    from outcrop.engine.configured import configured
+
+    if settings.engine.kind != "local":
+        return configured(settings)
+    from outcrop.cli.model import pull_if_missing
+
+    pull_if_missing(settings)
+    return configured(settings, progress=_loading if sys.stderr.isatty() else None)
+
+
+def _loading(seconds: float) -> None:
+    # the cursor goes back to the line's start, so that what comes next writes over it
+    click.echo(f"Loading the model … {seconds:.1f} s \r", nl=False, err=True)
+
+
+async def _endpoint(
+    settings: Settings, engine: Engine, keys: KeyFile, listeners: list[Listener], ready: Any
+) -> None:
+    from outcrop import endpoint
+
+    await endpoint.run(settings, engine, keys, listeners, ready)
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+
+
+def _listeners(settings: Settings) -> list[Listener]:
+    from outcrop.server import Listener
+
+    server = settings.server
+    listeners = [Listener(server.plain_host, server.port)]
+    if server.tls_certificate is not None and server.tls_key is not None and server.tls:
+        listeners.append(Listener(server.host, server.tls_port, server.tls_certificate, server.tls_key))
+    elif server.tls:
+        from outcrop import tls
+
+        names = [] if server.host in ("0.0.0.0", "::") else [server.host]  # noqa: S104 - compared, not bound
+        files = tls.ensure(settings.data.folder, (*server.tls_names, *names))
+        listeners.append(Listener(server.host, server.tls_port, files.certificate, files.key))
+    return listeners
+
+
+def _running(settings: Settings, engine: Engine) -> Running:
+    server = settings.server
+    return Running(
+        url=f"http://{_client_host(server.plain_host)}:{server.port}",
+        tls_url=f"https://{_client_host(server.host)}:{server.tls_port}" if server.tls else "",
+        pid=os.getpid(),
+        engine=engine.name,
+        region=settings.bedrock.region,
+        version=__version__,
+    )
+
+
+def _client_host(host: str) -> str:
+    """What a client on this machine puts into a URL for an address that is listened on."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def banner(settings: Settings, running: Running, pair: AccessKey) -> str:
+    """What a person reads first: what this is, where it is, who answers, and how to point a client at it."""
+    from outcrop.cli.environment import render, variables
+
+    lines = [f"Outcrop {__version__}", *click.wrap_text(ABOUT, 100).splitlines(), ""]
+    lines.append(f"  {running.url}   HTTP/1.1 and HTTP/2: bedrock, bedrock-runtime and sts")
+    if running.tls_url:
+        lines.append(f"  {running.tls_url}   the same with TLS, which API keys need")
+    lines += [f"  engine   {running.engine}", f"  keys     {settings.data.folder / 'keys.json'}", ""]
+    lines += ["In another terminal (fish, PowerShell: see `outcrop env --help`):", '  eval "$(outcrop env)"']
+    if is_loopback(settings.server.host):  # a secret is not for the log of a service that others can reach
+        ours = variables(running.url, pair.id, pair.secret, running.region)
+        lines += ["or paste:", *(f"  {line}" for line in render(ours, "sh").splitlines())]
+    lines += ["or run one program:", "  outcrop exec -- python app.py", "", "Ctrl-C stops it."]
+    return "\n".join(lines)
+
+
+def _end_with_stdin() -> None:
+    """Whoever started a private endpoint holds its stdin; when that closes, even by kill -9, it ends too."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while sys.stdin.buffer.read(1024):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

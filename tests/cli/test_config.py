@@ -1,0 +1,42 @@
+"""`outcrop config`: the values, where they come from, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from outcrop import config
+
+
+def test_every_setting_is_shown_with_its_origin(cli, monkeypatch: pytest.MonkeyPatch):
+    Path("outcrop.toml").write_text("[server]\nport = 1\n")
+    monkeypatch.setenv("OUTCROP_SERVER__TLS_PORT", "2")
+    rows = {row["setting"]: row for row in json.loads(cli("config", "show", "--output", "json").stdout)}
+    assert list(rows) == [setting.name for setting in config.catalogue().values()]
+    assert (rows["server.port"]["value"], rows["server.port"]["origin"]) == ("1", "outcrop.toml, line 2")
+    assert rows["server.tls_port"]["origin"] == "OUTCROP_SERVER__TLS_PORT"
+    assert rows["server.host"]["origin"] == "default"
+    assert rows["data.folder"]["origin"] == "OUTCROP_DATA_DIR"
+
+
+def test_secrets_are_masked(cli, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OUTCROP_ENGINE__MESSAGES__API_KEY", "sk-very-secret")
+    monkeypatch.setenv("OUTCROP_ENGINE__MESSAGES__PROXY", "http://me:sk-very-secret@proxy:1")
+    monkeypatch.setenv("OUTCROP_ENGINE__MESSAGES__HEADERS", '{x-key = "sk-very-secret"}')
+    output = cli("config", "show").output
+    assert "sk-very-secret" not in output
+    assert "http://********@proxy:1" in output
+
+
+def test_check_lists_every_mistake_and_ends_with_78(cli):
+    Path("outcrop.toml").write_text("[server]\nport = 0\nprot = 1\n")
+    output = cli("config", "check", code=78).output
+    assert "line 2" in output
+    assert "line 3" in output
+    cli("config", "show", code=78)
+
+
+def test_check_is_content_with_nothing(cli):
+    assert "All is well" in cli("config", "check").output

@@ -1,0 +1,242 @@
+"""The settings: where they come from, which wins, and what a person is told when one is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from outcrop import config
+from outcrop.config.lines import line_of
+from outcrop.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+
+
+def written(text: str, name: str = "outcrop.toml") -> Path:
+    path = Path(name)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(text: str, **env: str) -> ConfigError:
+    written(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(env=env)
+    return caught.value
+
+
+def test_nothing_needs_to_be_configured():
+    loaded = config.load(env={})
+    assert loaded.file is None
+    assert loaded.settings.server.host == "127.0.0.1"
+    assert loaded.settings.server.port == 8080
+    assert loaded.settings.engine.kind == "local"
+    assert loaded.settings.data.folder.name == "outcrop"
+    assert {origin.kind for origin in loaded.origins.values()} == {"default"}
+
+
+def test_flags_beat_the_environment_which_beats_the_file_which_beats_the_default():
+    written("[server]\nport = 1\nhost = 'localhost'\ntls_port = 2\n")
+    env = {"OUTCROP_SERVER__PORT": "3", "OUTCROP_SERVER__TLS_PORT": "4"}
+    loaded = config.load(env=env, flags={"server.tls_port": ("--tls-port", 5)})
+    server = loaded.settings.server
+    assert (server.host, server.port, server.tls_port, server.drain) == ("localhost", 3, 5, 30)
+    assert loaded.origins["server", "host"].place == "outcrop.toml, line 3"
+    assert loaded.origins["server", "port"].place == "OUTCROP_SERVER__PORT"
+    assert loaded.origins["server", "tls_port"].place == "--tls-port"
+
+
+def test_a_named_file_is_taken_before_the_one_that_lies_here():
+    written("[server]\nport = 1\n")
+    other = written("[server]\nport = 2\n", "other.toml")
+    third = written("[server]\nport = 3\n", "third.toml")
+    assert config.load(env={}).settings.server.port == 1
+    assert config.load(env={"OUTCROP_CONFIG": str(other)}).settings.server.port == 2
+    assert config.load(third, env={"OUTCROP_CONFIG": str(other)}).settings.server.port == 3
+
+
+def test_the_file_in_the_users_configuration_folder_is_the_last_resort(tmp_path: Path):
+    folder = tmp_path / "xdg_config_home" / "outcrop"
+    folder.mkdir(parents=True)
+    (folder / "outcrop.toml").write_text("[server]\nport = 7\n")
+    assert config.load(env={}).settings.server.port == 7
+
+
+def test_a_named_file_that_is_missing_is_an_error():
+    with pytest.raises(ConfigError, match=r"no configuration file absent\.toml"):
+        config.load(Path("absent.toml"), env={})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what", "fix"),
+    [
+        ("[server]\n\nprot = 1\n", 3, "[server] has no setting 'prot'", "Did you mean 'port'?"),
+        ("[sever]\nport = 1\n", 1, "has no section 'sever'", "Did you mean 'server'?"),
+        (
+            "[server]\nregion = 'us-east-1'\n",
+            2,
+            "[server] has no setting 'region'",
+            "It belongs into [bedrock].",
+        ),
+        (
+            "[server]\n# port = 1\nport = 'http'\n",
+            3,
+            "server.port must be a port from 1 to 65535",
+            "default (8080)",
+        ),
+        ("[server]\nport = 70000\n", 2, "not 70000", "default (8080)"),
+        ("[server]\nport = true\n", 2, "not true", "default (8080)"),
+        ("[server]\ndrain = -1\n", 2, "seconds, above 0", "default (30)"),
+        ("[server]\ndrain = nan\n", 2, "seconds, above 0", "default (30)"),
+        ("[server]\ntls = 'yes'\n", 2, "true or false", "default (false)"),
+        ("[bedrock]\nedition = 'guides'\n", 2, '"guide" or "2026-11"', 'default ("guide")'),
+        ("[bedrock]\nregion = 'Frankfurt'\n", 2, "a region's name", 'default ("us-west-2")'),
+        ("engine = 'local'\n", 1, "engine is a section", "Write [engine] on a line of its own"),
+        ("[engine.messages.models]\na.b = 'c'\n", 1, "a table of names", "Names with dots must be in quotes"),
+        ("[engine.messages]\nlacks = ['sight']\n", 2, "a list of images", "default ([])"),
+        (
+            "[engine.messages]\nbase_url = 'localhost:1'\n",
+            2,
+            "an http:// or https:// address",
+            "api.anthropic.com",
+        ),
+        ("server.port = 0\n", 1, "server.port must be", ""),
+        ("x = '''\n[server]\nport = 1\n'''\n[server]\nport = 0\n", 1, "has no section 'x'", ""),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_its_mending(text: str, line: int, what: str, fix: str):
+    error = refusal(text)
+    assert error.what.startswith(f"outcrop.toml, line {line}: ")
+    assert what in error.what
+    assert fix in error.fix
+
+
+def test_what_is_not_toml_is_told_with_its_line():
+    error = refusal("[server]\nport 1\n")
+    assert "outcrop.toml is not TOML" in error.what
+    assert "line 2" in error.what
+
+
+def test_all_mistakes_are_found_at_once():
+    written("[server]\nport = 0\ntls = 1\n[engine]\nkind = 'cloud'\n")
+    loaded, problems = config.check(env={"OUTCROP_SERVER__DRAIN": "long"})
+    assert [problem.what.partition(" must")[0] for problem in problems] == [
+        "outcrop.toml, line 2: server.port",
+        "outcrop.toml, line 3: server.tls",
+        "outcrop.toml, line 5: engine.kind",
+        "OUTCROP_SERVER__DRAIN: server.drain",
+    ]
+    assert loaded.settings.server.port == 8080
+    assert "3 more" in refusal(Path("outcrop.toml").read_text(), OUTCROP_SERVER__DRAIN="long").fix
+
+
+def test_the_environment_speaks_text_and_is_understood():
+    loaded = config.load(
+        env={
+            "OUTCROP_SERVER__TLS": "true",
+            "OUTCROP_SERVER__TLS_NAMES": "build.example, 10.0.0.1",
+            "OUTCROP_ENGINE__KIND": "messages",
+            "OUTCROP_ENGINE__MESSAGES__MODELS": '{"anthropic.claude-x" = "y"}',
+            "OUTCROP_DATA_DIR": "state",
+            "OUTCROP_LOG": "debug",
+        }
+    )
+    assert loaded.settings.server.tls is True
+    assert loaded.settings.server.tls_names == ("build.example", "10.0.0.1")
+    assert loaded.settings.engine.messages.models == {"anthropic.claude-x": "y"}
+    assert loaded.settings.data.folder == Path("state").absolute()
+
+
+def test_an_unknown_variable_is_refused_like_an_unknown_key():
+    error = refusal("", OUTCROP_SERVER__PROT="1")
+    assert error.what == "OUTCROP_SERVER__PROT: [server] has no setting 'prot'."
+    assert "Did you mean 'port'?" in error.fix
+
+
+def test_a_path_in_the_file_is_relative_to_the_file(tmp_path: Path):
+    (tmp_path / "sub").mkdir()
+    path = written("[engine.local]\nmodel_file = 'm.gguf'\n", "sub/outcrop.toml")
+    assert config.load(path, env={}).settings.engine.local.model_file == tmp_path / "sub" / "m.gguf"
+
+
+def test_a_secret_may_not_stand_in_the_file():
+    error = refusal("[engine.messages]\napi_key = 'sk-ant-123'\n")
+    assert "line 2: a secret stands in the file itself" in error.what
+    assert "sk-ant" not in str(error)
+
+
+def test_a_secret_is_revealed_from_where_it_is_and_never_printed():
+    written("[engine.messages]\napi_key = 'env:MY_KEY'\nheaders = { x-team = 'env:TEAM', x-plain = 'abc' }\n")
+    messages = config.load(env={}).settings.engine.messages
+    assert messages.key({"MY_KEY": "s3cret"}) == "s3cret"
+    assert messages.sent_headers({"TEAM": "red"}) == {"x-team": "red", "x-plain": "abc"}
+    assert "s3cret" not in repr(messages)
+    with pytest.raises(ConfigError, match="MY_KEY is not set"):
+        messages.key({})
+    setting = config.catalogue()["engine", "messages", "headers"]
+    assert config.shown(setting, messages.headers) == '{"x-team" = "env:TEAM", "x-plain" = "********"}'
+
+
+def test_a_secret_from_a_file_loses_its_line_end(tmp_path: Path):
+    (tmp_path / "key").write_text("s3cret\n")
+    assert config.Secret(f"file:{tmp_path}/key").reveal({}) == "s3cret"
+    with pytest.raises(ConfigError, match="can't be read"):
+        config.Secret("file:/nowhere/at/all").reveal({})
+
+
+def test_anthropics_key_is_sent_to_anthropic_only():
+    env = {"ANTHROPIC_API_KEY": "sk"}
+    assert config.Messages().key(env) == "sk"
+    assert config.Messages(base_url="http://127.0.0.1:11434").key(env) == ""
+    with pytest.raises(ConfigError, match="ANTHROPIC_API_KEY is not set"):
+        config.Messages().key({})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org"])
+def test_an_address_others_can_reach_needs_tls_or_an_explicit_word(host: str):
+    error = refusal(f"[server]\nhost = '{host}'\n")
+    assert "can be reached from other machines" in error.what
+    written(f"[server]\nhost = '{host}'\ninsecure_bind = true\n")
+    assert config.load(env={}).settings.server.plain_host == host
+    written(f"[server]\nhost = '{host}'\ntls = true\n")
+    assert config.load(env={}).settings.server.plain_host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])
+def test_loopback_needs_neither(host: str):
+    written(f"[server]\nhost = '{host}'\n")
+    assert config.load(env={}).settings.server.plain_host == host
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    assert "are both 8443" in refusal("[server]\ntls = true\nport = 8443\n").what
+    assert "one is missing" in refusal("[server]\ntls_key = 'k.pem'\n").what
+
+
+def test_every_setting_says_what_it_wants_and_what_it_is_for():
+    for setting in config.catalogue().values():
+        assert setting.wanted
+        assert setting.purpose.endswith(".")
+        assert setting.variable.startswith("OUTCROP_")
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "line"),
+    [
+        ("a = 1\n[b]\na = 2\n", ("b", "a"), 3),
+        ("[a.b]\nc = 1\n[a]\nc = 2\n", ("a", "c"), 4),
+        ("[a]\nb.c = 1\n", ("a", "b", "c"), 2),
+        ("[a]\nb = { c = 1 }\n", ("a", "b", "c"), 2),
+        ("[ a . 'b' ]  # note\n\"c.d\" = 1\n", ("a", "b", "c.d"), 2),
+        ('[a]\nx = """\nc = 1\n"""\nc = 2\n', ("a", "c"), 5),
+        ("", ("a",), 1),
+    ],
+)
+def test_the_line_of_a_key_is_found(text: str, where: tuple[str, ...], line: int):
+    assert line_of(text, where) == line
