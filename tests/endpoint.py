@@ -1,4 +1,4 @@
-"""A real endpoint for tests: the whole server on loopback, in a thread, with keys of its own and scripted answers."""
+"""A real endpoint for tests: the whole server on loopback, in a thread, with its own keys and scripts."""
 
 import asyncio
 import os
@@ -83,7 +83,9 @@ class Endpoint:
     def env(self, *, tls=False, **more):
         """The environment for a client: PATH and the rest of the machine's, no AWS setting but ours."""
         url = self.tls_url if tls else self.url
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANTHROPIC_", "OUTCROP_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANTHROPIC_", "OUTCROP_"))
+        }
         ours = {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -127,16 +129,14 @@ def start(folder, settings=None, engine=None):
         app = product.application(settings, answers, keys)
         control["app"] = app
         try:
-            await serve(
-                app, listeners, control["stop"], limits=product.limits(settings), on_ready=ready.set
-            )
+            await serve(app, listeners, control["stop"], limits=product.limits(settings), on_ready=ready.set)
         finally:
             await answers.close()
 
     def run():
         try:
             asyncio.run(main())
-        except BaseException as error:  # handed to the test's thread
+        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
             failed.append(error)
             ready.set()
 

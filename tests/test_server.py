@@ -40,7 +40,7 @@ class Gate:
         self.waiting += 1
         self.reached.set()
         try:
-            while not self.go_on.is_set():
+            while not self.go_on.is_set():  # noqa: ASYNC110 - it is set by another thread
                 await asyncio.sleep(0.005)
         except asyncio.CancelledError:
             self.cancelled.set()
@@ -142,11 +142,18 @@ class TestMalformedRequests:
         assert ask(endpoint, request_bytes("POST", INVOKE, headers, b"0\r\n\r\n"))[0] == status
 
     def test_a_path_that_no_operation_has(self, endpoint):
-        for method, path in (("GET", "/guardrails"), ("POST", "/model/x/y/invoke"), ("GET", INVOKE), ("PUT", "/")):
+        for method, path in (
+            ("GET", "/guardrails"),
+            ("POST", "/model/x/y/invoke"),
+            ("GET", INVOKE),
+            ("PUT", "/"),
+        ):
             status, headers, body = ask(endpoint, signed(endpoint, path, b"", method))
             assert status == 404
             assert headers["x-amzn-errortype"].startswith("UnknownOperationException:")
-            assert json.loads(body)["Output"]["__type"] == "com.amazon.coral.service#UnknownOperationException"
+            assert (
+                json.loads(body)["Output"]["__type"] == "com.amazon.coral.service#UnknownOperationException"
+            )
 
     def test_the_four_spellings_of_a_path_are_one_model(self, endpoint):
         for path in (INVOKE, INVOKE.replace("%3A", ":"), INVOKE.replace("%3A", "%3a")):

@@ -1,7 +1,7 @@
 """Every exception Outcrop raises on purpose. Knows AWS's names, statuses and retry rules; not HTTP, not JSON.
 
     Exception
-    ├── OutcropError                         for the person at the keyboard: what is wrong, and what to do next
+    ├── OutcropError                         for the person at the keyboard: what is wrong, what to do next
     │   └── ConfigError                      outcrop.toml, an environment variable or a flag
     └── Fault                                for the caller on the wire: AWS's name, status and text
         ├── AuthFault                        raised before the service itself is reached
@@ -52,7 +52,7 @@ class ConfigError(OutcropError):
     """A setting is wrong: the text names the file and line, the variable or the flag."""
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - AWS's names below have their own endings
     """A refusal or failure as AWS names it. `text` is the message the caller reads.
 
     `reason` is for our own log only (an upstream's error, a file that is missing): it never goes on the wire.
@@ -176,7 +176,10 @@ class InvalidApiKey(AccessDeniedException):
     """A Bedrock API key that is malformed, unknown, expired or of another region."""
 
     def __init__(
-        self, text: str = "Authentication failed: Please make sure your API Key is valid.", *, reason: str = ""
+        self,
+        text: str = "Authentication failed: Please make sure your API Key is valid.",
+        *,
+        reason: str = "",
     ) -> None:
         super().__init__(text, reason=reason)
 

@@ -1,4 +1,4 @@
-"""What the real clients need: an environment that names our endpoint and nothing else, and Node with its packages."""
+"""What the real clients need: an environment that names our endpoint only, and Node with its packages."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ def node():
 
 
 def pytest_collection_modifyitems(items):
-    """The clients leave sockets to the garbage collector and use what their libraries deprecate; not ours to mend."""
+    """The clients use what their libraries deprecate; that is not ours to mend."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:

@@ -50,7 +50,9 @@ class TestSync:
 
     @pytest.mark.parametrize("streaming", [False, True])
     def test_a_tool_is_called(self, endpoint, streaming):
-        endpoint.answers.script(Script(text="Look:", tools=(ToolUse("get_weather", {"city": "Ende", "days": [1, 2]}),)))
+        endpoint.answers.script(
+            Script(text="Look:", tools=(ToolUse("get_weather", {"city": "Ende", "days": [1, 2]}),))
+        )
         messages = AnthropicBedrock().messages
         if streaming:
             with messages.stream(**HELLO, tools=[WEATHER]) as stream:
@@ -92,7 +94,9 @@ class TestSync:
         assert caught.value.request_id
 
     def test_a_broken_stream_raises(self, endpoint):
-        endpoint.answers.script(Script(text="so far so good", error="ModelStreamErrorException", break_after=4))
+        endpoint.answers.script(
+            Script(text="so far so good", error="ModelStreamErrorException", break_after=4)
+        )
         with pytest.raises(anthropic.APIStatusError) as caught:
             list(AnthropicBedrock(max_retries=0).messages.create(**HELLO, stream=True))
         assert caught.value.type == "modelStreamErrorException"

@@ -15,8 +15,8 @@ def test_get_caller_identity(aws, endpoint):
 
 
 def test_the_guides_listing(aws, endpoint):
-    command = "bedrock list-foundation-models --region=us-west-2 --by-provider anthropic --query modelSummaries[*].modelId"
-    done = run([aws, *command.split()], endpoint.env())
+    listing = "bedrock list-foundation-models --region=us-west-2 --by-provider anthropic"
+    done = run([aws, *listing.split(), "--query", "modelSummaries[*].modelId"], endpoint.env())
     assert done.returncode == 0, done.stderr
     assert "anthropic.claude-opus-4-5-20251101-v1:0" in json.loads(done.stdout)
 
@@ -33,7 +33,9 @@ def test_invoke_model_and_converse(aws, endpoint, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(out.read_text())["content"][0]["text"] == "Hello from the script."
     messages = json.dumps([{"role": "user", "content": [{"text": "Hello, world"}]}])
-    done = run([aws, "bedrock-runtime", "converse", "--model-id", SONNET, "--messages", messages], endpoint.env())
+    done = run(
+        [aws, "bedrock-runtime", "converse", "--model-id", SONNET, "--messages", messages], endpoint.env()
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["output"]["message"]["content"] == [{"text": "Hello from the script."}]
 

@@ -57,7 +57,9 @@ class TestControlPlane:
 
     def test_profiles_are_paged_to_the_end(self):
         bedrock = client("bedrock")
-        pages = list(bedrock.get_paginator("list_inference_profiles").paginate(PaginationConfig={"PageSize": 5}))
+        pages = list(
+            bedrock.get_paginator("list_inference_profiles").paginate(PaginationConfig={"PageSize": 5})
+        )
         assert len(pages) > 2
         listed = [profile for page in pages for profile in page["inferenceProfileSummaries"]]
         assert SONNET in [profile["inferenceProfileId"] for profile in listed]
@@ -91,7 +93,9 @@ class TestRuntime:
 
     def test_invoke_model_with_response_stream(self, endpoint):
         endpoint.answers.script(Script(text="One two three four five", input_tokens=9, output_tokens=5))
-        reply = client("bedrock-runtime").invoke_model_with_response_stream(body=json.dumps(BODY), modelId=SONNET)
+        reply = client("bedrock-runtime").invoke_model_with_response_stream(
+            body=json.dumps(BODY), modelId=SONNET
+        )
         assert reply["contentType"] == "application/json"
         events = [json.loads(event["chunk"]["bytes"]) for event in reply["body"]]
         text = "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta")
@@ -150,7 +154,9 @@ class TestRuntime:
         runtime = client("bedrock-runtime")
         endpoint.answers.script(Script(text="x", input_tokens=42))
         model = SONNET.removeprefix("global.")
-        as_invoke = runtime.count_tokens(modelId=model, input={"invokeModel": {"body": json.dumps(BODY).encode()}})
+        as_invoke = runtime.count_tokens(
+            modelId=model, input={"invokeModel": {"body": json.dumps(BODY).encode()}}
+        )
         message = {"role": "user", "content": [{"text": "Hello, world"}]}
         as_converse = runtime.count_tokens(modelId=model, input={"converse": {"messages": [message]}})
         assert as_invoke["inputTokens"] == as_converse["inputTokens"] == 42

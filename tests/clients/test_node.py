@@ -37,7 +37,11 @@ class TestAnthropicSdk:
     def test_an_api_key(self, script, endpoint):
         token = endpoint.api_key()[1]
         seen = script(
-            "anthropic.mjs", "create", AWS_BEARER_TOKEN_BEDROCK=token, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""
+            "anthropic.mjs",
+            "create",
+            AWS_BEARER_TOKEN_BEDROCK=token,
+            AWS_ACCESS_KEY_ID="",
+            AWS_SECRET_ACCESS_KEY="",
         )
         assert seen["text"] == "Hello from the script."
 
@@ -48,7 +52,9 @@ class TestAnthropicSdk:
         assert "slow down" in seen["message"]
 
     def test_a_broken_stream_is_an_error(self, script, endpoint):
-        endpoint.answers.script(Script(text="so far", error="ModelStreamErrorException", message="cut", break_after=3))
+        endpoint.answers.script(
+            Script(text="so far", error="ModelStreamErrorException", message="cut", break_after=3)
+        )
         seen = script("anthropic.mjs", "broken")
         assert seen["error"] is not None
         assert len(seen["types"]) == 3
@@ -60,7 +66,10 @@ class TestAwsSdk:
         assert "anthropic.claude-haiku-4-5-20251001-v1:0" in script("aws.mjs", "models")
 
     def test_whole_answers(self, script):
-        assert script("aws.mjs", "invoke") == {"text": "Hello from the script.", "contentType": "application/json"}
+        assert script("aws.mjs", "invoke") == {
+            "text": "Hello from the script.",
+            "contentType": "application/json",
+        }
         assert script("aws.mjs", "converse")["content"] == [{"text": "Hello from the script."}]
         assert script("aws.mjs", "count")["inputTokens"] > 0
 
@@ -79,7 +88,9 @@ class TestAwsSdk:
         assert (seen["error"], seen["message"]) == (fault, "the text")
 
     def test_a_broken_stream_is_raised_by_name(self, script, endpoint):
-        endpoint.answers.script(Script(text="so far", error="ThrottlingException", message="cut", break_after=3))
+        endpoint.answers.script(
+            Script(text="so far", error="ThrottlingException", message="cut", break_after=3)
+        )
         assert script("aws.mjs", "broken")["error"] == "ThrottlingException"
 
     def test_an_api_key(self, script, endpoint):

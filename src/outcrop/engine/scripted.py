@@ -149,10 +149,8 @@ async def _play(script: Script, events: Sequence[Event]) -> AsyncIterator[Sequen
 
 
 def _fault(script: Script) -> Fault:
-    kind = getattr(errors, script.error or "ModelStreamErrorException")
-    fault = kind(script.message or "The scripted engine was told to fail here.")
-    assert isinstance(fault, Fault)  # read_scripts has checked the name
-    return fault
+    kind: type[Fault] = getattr(errors, script.error or "ModelStreamErrorException")
+    return kind(script.message or "The scripted engine was told to fail here.")
 
 
 def _message(script: Script, question: Question) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The life of a request, as a list that can be read aloud. Knows the order of the steps; not what each decides.
+"""The life of a request, as a list that can be read aloud. Knows the order of the steps; not their decisions.
 
     find the operation → examine the credentials → read the body → verify → steps → answer
 
 What the head alone can refuse (no such operation, unknown key, stale clock) is refused before the body is
-read. `steps` wrap the answer like middleware, outermost first: a step may refuse, change the call, or act once
-more when the answer ends. Access, routing, quotas and the ledger are such steps.
+read. `steps` wrap the answer like middleware, outermost first: a step may refuse, change the call, or act
+once more when the answer ends. Access, routing, quotas and the ledger are such steps.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class Service:
             reply = self._refuse(fault, head, found, request_id)
         except Exception:  # the last line of defence: a bug must not leave a client without an answer
             log.exception("%s %s failed, request %s", head.method, head.raw_path, request_id)
-            bug = InternalServerException("The server encountered an internal error while processing the request.")
+            bug = InternalServerException(
+                "The server encountered an internal error while processing the request."
+            )
             reply = self._refuse(bug, head, found, request_id)
         reply.headers["x-amzn-requestid"] = request_id
         reply.headers["request-id"] = request_id  # the name Anthropic's SDKs read
@@ -100,9 +102,7 @@ class Service:
         operation = found.operation
         if operation.service == "sts":
             operation = BY_NAME[sts.parse(body).action]
-        return Call(
-            head, operation, found.labels, body, principal, claim.region, request_id, received, began
-        )
+        return Call(head, operation, found.labels, body, principal, claim.region, request_id, received, began)
 
     def _refuse(self, fault: Fault, head: Head, found: Found | None, request_id: str) -> Reply:
         if fault.status >= 500 or fault.reason:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import cast
 
 from outcrop.catalog import Catalog, Model
 from outcrop.engine import Engine, Event, Question, Stream, Whole
@@ -87,7 +88,9 @@ class Runtime:
             "x-amzn-bedrock-content-type": JSON,
             **self._signed_by_engine(),
         }
-        return Reply(200, headers, self._unbroken(self._chunks(call, question, events), converse_stream=False))
+        return Reply(
+            200, headers, self._unbroken(self._chunks(call, question, events), converse_stream=False)
+        )
 
     async def converse(self, call: Call) -> Reply:
         """A Converse reply made from the engine's Messages reply."""
@@ -132,34 +135,20 @@ class Runtime:
         return Question(model, translated.body, False, translated.betas, call.request_id)
 
     async def _whole(self, question: Question) -> Whole:
-        answer = await self._engine.answer(question)
-        assert isinstance(answer, Whole)  # the engine's contract: whole unless a stream was asked for
-        return answer
+        # the engine's contract: whole unless a stream was asked for
+        return cast(Whole, await self._engine.answer(question))
 
     async def _events(self, question: Question) -> AsyncIterator[Sequence[Event]]:
-        answer = await self._engine.answer(question)
-        assert isinstance(answer, Stream)  # the engine's contract
-        return answer.events
+        return cast(Stream, await self._engine.answer(question)).events
 
     async def _chunks(
         self, call: Call, question: Question, events: AsyncIterator[Sequence[Event]]
     ) -> AsyncIterator[bytes]:
-        tally = answers.Tally()
+        metrics = _Metrics(call, self._latency, caches="prompt_caching" in question.model.features)
         padding = self._paddings()
-        caches = "prompt_caching" in question.model.features
-        first_byte: int | None = None
         async with _closing(events):
             async for batch in events:
-                if first_byte is None:
-                    first_byte = self._latency(call)
-                out = []
-                for kind, data in batch:
-                    if kind != "content_block_delta":
-                        tally.feed(kind, data)
-                        if kind == "message_stop":
-                            data = answers.with_metrics(data, tally.usage, self._latency(call), first_byte, caches=caches)
-                    out.append(frames.chunk(data, next(padding)))
-                yield b"".join(out)
+                yield b"".join([frames.chunk(metrics.seen(*event), next(padding)) for event in batch])
 
     async def _translated(
         self, call: Call, translator: StreamTranslator, events: AsyncIterator[Sequence[Event]]
@@ -195,6 +184,29 @@ class Runtime:
 
     def _signed_by_engine(self) -> dict[str, str]:
         return {"x-outcrop-engine": self._engine.name}
+
+
+class _Metrics:
+    """Watches an invoke stream go by, and puts the invocation's metrics into its last event."""
+
+    def __init__(self, call: Call, latency: Callable[[Call], int], *, caches: bool) -> None:
+        self._call = call
+        self._latency = latency
+        self._caches = caches
+        self._tally = answers.Tally()
+        self._first_byte: int | None = None
+
+    def seen(self, kind: str, data: bytes) -> bytes:
+        """The event's JSON as it goes out."""
+        if kind == "content_block_delta":  # the hot path: nothing to look at
+            return data
+        if self._first_byte is None:
+            self._first_byte = self._latency(self._call)
+        self._tally.feed(kind, data)
+        if kind != "message_stop":
+            return data
+        latency = self._latency(self._call)
+        return answers.with_metrics(data, self._tally.usage, latency, self._first_byte, caches=self._caches)
 
 
 def today(call: Call) -> date:

@@ -31,6 +31,8 @@ class Tokens:
     async def get_session_token(self, call: Call) -> Reply:
         """Temporary credentials of the calling key. Raises ValidationException for a bad duration."""
         seconds = sts.session_seconds(sts.parse(call.body))
-        session = self._identity.issue_session(call.principal.key, seconds, call.received, self._randomness(12))
+        session = self._identity.issue_session(
+            call.principal.key, seconds, call.received, self._randomness(12)
+        )
         ends = datetime.fromtimestamp(session.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return sts.session_token(session.credentials, ends, call.request_id)
