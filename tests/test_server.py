@@ -1,64 +1,23 @@
 """The server under clients that are slow, gone, greedy or malformed; all over real sockets."""
 
-import asyncio
 import json
+import socket
+import ssl
 import threading
+import time
+from urllib.parse import urlsplit
 
 import pytest
 
-from endpoint import start, wait_until
+from endpoint import REGION, start, wait_until
+from gate import Gate
 from outcrop.config import Settings
 from outcrop.config.settings import Server
-from outcrop.engine import Stream
-from outcrop.engine.scripted import Script, ScriptedEngine
+from outcrop.engine.scripted import Script
+from outcrop.wire import sigv4
 from outcrop.wire.eventstream import FrameBuffer
+from outcrop.wire.http import Head
 from wireside import CONVERSE, HELLO, INVOKE, INVOKE_STREAM, Wire, ask, request_bytes, signed
-
-
-class Gate:
-    """A scripted engine that stops at chosen points until told to go on, and tells whether it was stopped."""
-
-    name = "gate"
-    cannot = frozenset()
-
-    def __init__(self, *, before_answer=False, after_events=None):
-        self._scripted = ScriptedEngine([Script(text="One two three four five six")])
-        self._before, self._after = before_answer, after_events
-        self.reached, self.cancelled, self.go_on = threading.Event(), threading.Event(), threading.Event()
-        self.waiting = 0
-
-    async def start(self):
-        pass
-
-    async def close(self):
-        pass
-
-    async def count(self, question):
-        return 1
-
-    async def _wait(self):
-        self.waiting += 1
-        self.reached.set()
-        try:
-            while not self.go_on.is_set():  # noqa: ASYNC110 - it is set by another thread
-                await asyncio.sleep(0.005)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-
-    async def answer(self, question):
-        if self._before:
-            await self._wait()
-        answer = await self._scripted.answer(question)
-        return Stream(self._events(answer.events)) if question.stream else answer
-
-    async def _events(self, events):
-        seen = 0
-        async for batch in events:
-            if seen == self._after:
-                await self._wait()
-            yield batch
-            seen += len(batch)
 
 
 def frames_of(data):
@@ -234,6 +193,43 @@ class TestStopping:
             status, headers, _ = wire.reply()
         assert status == 503
         assert headers["x-amzn-errortype"].startswith("ServiceUnavailableException")
+
+
+class TestTls:
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_both_versions_are_spoken_and_http2_is_offered(self, endpoint, version):
+        context = ssl.create_default_context(cafile=endpoint.ca)
+        context.minimum_version = context.maximum_version = version
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        parts = urlsplit(endpoint.tls_url)
+        with (
+            socket.create_connection((parts.hostname, parts.port)) as plain,
+            context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
+        ):
+            assert secure.selected_alpn_protocol() == "h2"
+            assert secure.version() == version.name.replace("v1_", "v1.")
+
+    def test_a_stranger_to_the_local_authority_does_not_connect(self, endpoint):
+        parts = urlsplit(endpoint.tls_url)
+        with (
+            socket.create_connection((parts.hostname, parts.port)) as plain,
+            pytest.raises(ssl.SSLCertVerificationError),
+        ):
+            ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
+
+
+class TestPresigned:
+    def test_a_request_signed_in_its_query_is_answered_until_it_expires(self, endpoint):
+        host = urlsplit(endpoint.url).netloc
+        credentials = sigv4.Credentials(endpoint.access_key, endpoint.secret_key)
+
+        def status(signed_at):
+            head = Head("GET", "/foundation-models", "byProvider=anthropic", {"host": host})
+            query = sigv4.presign(head, credentials, REGION, "bedrock", signed_at, 60)
+            return ask(endpoint, request_bytes("GET", f"/foundation-models?{query}", {"host": host}))[0]
+
+        assert status(time.time()) == 200
+        assert status(time.time() - 120) == 403
 
 
 class TestHttp2:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clients.conftest import NODE_FOLDER
+from gate import Gate
 from outcrop.engine.scripted import Script
 from programs import run
 
@@ -80,6 +81,15 @@ class TestAwsSdk:
 
     def test_sixteen_calls_share_one_connection(self, script):
         assert script("aws.mjs", "concurrent") == ["Hello from the script."] * 16
+
+    def test_a_reset_stream_stops_the_engine_and_spares_the_connection(self, node, endpoint):
+        gate = Gate(after_events=3)
+        endpoint.answers.use(gate)
+        done = run([node, "aws.mjs", "abort"], endpoint.env(), cwd=NODE_FOLDER)
+        aborted, answered = map(json.loads, done.stdout.splitlines())
+        assert aborted["error"] is not None
+        assert answered == "One two three four five six"
+        assert gate.cancelled.wait(5)
 
     @pytest.mark.parametrize("fault", ["ThrottlingException", "ModelTimeoutException", "ValidationException"])
     def test_faults_are_raised_by_name(self, script, endpoint, fault):

@@ -13,9 +13,7 @@ import msgspec
 from outcrop.catalog import Model
 from outcrop.wire.sse import Event as Event  # re-exported: an engine's word, spelled where its bytes are read
 
-Lack: TypeAlias = Literal[
-    "images", "documents", "tools", "tool_choice_auto", "thinking", "structured_output", "cache"
-]
+Lack: TypeAlias = Literal["images", "documents", "tools", "thinking", "structured_output"]
 
 
 class Question(msgspec.Struct, frozen=True):

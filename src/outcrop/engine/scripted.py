@@ -201,6 +201,8 @@ def read_scripts(path: Path) -> tuple[Script, ...]:
         scripts = msgspec.convert(value["answers"] if isinstance(value, dict) else value, tuple[Script, ...])
     except (OSError, KeyError, msgspec.DecodeError, ValueError) as error:
         raise ConfigError(f"{path}: {error}", fix) from error
+    if not scripts:
+        raise ConfigError(f"{path}: there is no answer in it.", fix)
     for script in scripts:
         kind = getattr(errors, script.error, None) if script.error else Fault
         if not (isinstance(kind, type) and issubclass(kind, Fault)):

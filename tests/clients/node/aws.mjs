@@ -74,6 +74,18 @@ const steps = {
       }),
     );
   },
+  async abort() {
+    const leave = new AbortController();
+    const seen = await attempt(async () => {
+      const command = new ConverseStreamCommand({ modelId, messages });
+      const reply = await runtime.send(command, { abortSignal: leave.signal });
+      for await (const _ of reply.stream) leave.abort();
+    });
+    show(seen);
+    // the connection stays open: only the stream was reset
+    const reply = await runtime.send(new ConverseCommand({ modelId, messages }));
+    show(reply.output.message.content[0].text);
+  },
   async concurrent() {
     const replies = await Promise.all(
       Array.from({ length: 16 }, () => runtime.send(new ConverseCommand({ modelId, messages }))),
