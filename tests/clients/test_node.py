@@ -86,9 +86,7 @@ class TestAwsSdk:
         gate = Gate(after_events=3)
         endpoint.answers.use(gate)
         done = run([node, "aws.mjs", "abort"], endpoint.env(), cwd=NODE_FOLDER)
-        aborted, answered = map(json.loads, done.stdout.splitlines())
-        assert aborted["error"] is not None
-        assert answered == "One two three four five six"
+        assert json.loads(done.stdout) == "One two three four five six"
         assert gate.cancelled.wait(5)
 
     @pytest.mark.parametrize("fault", ["ThrottlingException", "ModelTimeoutException", "ValidationException"])

@@ -68,10 +68,12 @@ def test_a_break_comes_after_the_events_before_it():
 
     async def read():
         seen = []
-        with pytest.raises(ModelStreamErrorException):
+        try:
             async for batch in (await engine.answer(question(stream=True))).events:
                 seen += batch
-        return [event.type for event in seen]
+        except ModelStreamErrorException:
+            return [event.type for event in seen]
+        return "it did not break"
 
     assert asyncio.run(read()) == ["message_start", "content_block_start", "content_block_delta"]
 

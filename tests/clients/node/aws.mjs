@@ -76,12 +76,8 @@ const steps = {
   },
   async abort() {
     const leave = new AbortController();
-    const seen = await attempt(async () => {
-      const command = new ConverseStreamCommand({ modelId, messages });
-      const reply = await runtime.send(command, { abortSignal: leave.signal });
-      for await (const _ of reply.stream) leave.abort();
-    });
-    show(seen);
+    const left = await runtime.send(new ConverseStreamCommand({ modelId, messages }), { abortSignal: leave.signal });
+    for await (const _ of left.stream) leave.abort();
     // the connection stays open: only the stream was reset
     const reply = await runtime.send(new ConverseCommand({ modelId, messages }));
     show(reply.output.message.content[0].text);
