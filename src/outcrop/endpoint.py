@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from uuid import uuid4
 
 from outcrop.catalog import Catalog
 from outcrop.config import Settings
@@ -19,6 +18,13 @@ from outcrop.service.models import ControlPlane
 from outcrop.service.runtime import Runtime
 from outcrop.service.tokens import Tokens
 from outcrop.wire import frames
+
+
+def request_id() -> str:
+    """A random UUID (version 4), as AWS's request ids are."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def limits(settings: Settings) -> Limits:
@@ -44,7 +50,7 @@ def application(settings: Settings, engine: Engine, keys: Keys) -> Application:
         **ControlPlane(catalog).handlers,
         **Tokens(identity, os.urandom).handlers,
     }
-    clock = Clock(time.time, time.monotonic, lambda: str(uuid4()))
+    clock = Clock(time.time, time.monotonic, request_id)
     service = Service(identity, handlers, clock, on_stop=runtime.stop)
     return Application(service, limits(settings))
 

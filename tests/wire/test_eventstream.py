@@ -10,11 +10,13 @@ from botocore.eventstream import EventStreamBuffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from outcrop.wire import frames
 from outcrop.wire.eventstream import (
     MAX_MESSAGE,
     CorruptStreamError,
     Frame,
     FrameBuffer,
+    FrameKind,
     encode,
     encode_headers,
 )
@@ -54,7 +56,7 @@ def test_botocore_reads_our_frames(headers, payload):
 
 
 @given(
-    frames=st.lists(
+    made=st.lists(
         st.tuples(
             st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=50), max_size=5),
             st.binary(max_size=300),
@@ -64,15 +66,15 @@ def test_botocore_reads_our_frames(headers, payload):
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_chunking_gives_the_same_frames(frames, seed):
-    wire = b"".join(encode(encode_headers(headers), payload) for headers, payload in frames)
+def test_any_chunking_gives_the_same_frames(made, seed):
+    wire = b"".join(encode(encode_headers(headers), payload) for headers, payload in made)
     cut, buffer, seen, at = random.Random(seed), FrameBuffer(), [], 0
     while at < len(wire):
         size = cut.randint(1, 60)
         buffer.feed(wire[at : at + size])
         seen += buffer
         at += size
-    assert seen == [Frame(headers, payload) for headers, payload in frames]
+    assert seen == [Frame(headers, payload) for headers, payload in made]
     assert buffer.pending == 0
 
 
@@ -134,13 +136,30 @@ def test_malformed_headers_are_corruption_not_a_crash():
             list(buffer)
 
 
-def test_a_chunk_carries_the_event_in_base64():
-    from outcrop.wire import frames
+@given(
+    opening=st.binary(max_size=40),
+    rests=st.lists(st.binary(max_size=200), max_size=8),
+    headers=st.dictionaries(st.text(min_size=1, max_size=9), st.text(max_size=9), max_size=2),
+)
+@settings(max_examples=100, deadline=None)
+def test_frames_that_begin_alike_are_the_same_as_frames_made_one_by_one(opening, rests, headers):
+    raw = encode_headers(headers)
+    kind = FrameKind(raw, opening)
+    for _ in range(2):  # the second time from what was kept
+        assert kind.encode(rests) == b"".join(encode(raw, opening + rest) for rest in rests)
 
+
+def test_a_frame_that_decoders_refuse_is_not_made_either():
+    with pytest.raises(ValueError, match="over the limit"):
+        FrameKind(b"", b"x").encode([bytes(MAX_MESSAGE)])
+
+
+def test_a_chunk_carries_the_event_in_base64():
     buffer = FrameBuffer()
-    buffer.feed(frames.chunk(b'{"type":"ping"}', b"abc"))
-    [frame] = list(buffer)
+    buffer.feed(frames.chunks([b'{"type":"ping"}', b"{}"], iter([b"abc", b""])))
+    [frame, second] = list(buffer)
     assert list(frame.headers) == [":event-type", ":content-type", ":message-type"]
     payload = json.loads(frame.payload)
     assert base64.b64decode(payload["bytes"]) == b'{"type":"ping"}'
     assert payload["p"] == "abc"
+    assert json.loads(second.payload) == {"bytes": "e30=", "p": ""}

@@ -11,7 +11,7 @@ message 24 MiB).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 from uuid import UUID
 from zlib import crc32
@@ -57,6 +57,34 @@ def encode(headers: bytes, payload: bytes) -> bytes:
     prelude = _PRELUDE.pack(total, len(headers))
     frame = b"%b%b%b%b" % (prelude, _U32.pack(crc32(prelude)), headers, payload)
     return frame + _U32.pack(crc32(frame))
+
+
+class FrameKind:
+    """Frames that all begin alike: the same headers, and the same first bytes of the payload.
+
+    What stands before the rest of the payload, and its checksum, depend on the length alone; so they are made
+    once a length. Encoding a short frame then costs little more than the checksum of its rest.
+    """
+
+    def __init__(self, headers: bytes, opening: bytes) -> None:
+        self._headers = headers
+        self._opening = opening
+        self._beginnings: dict[int, tuple[bytes, int]] = {}
+
+    def encode(self, rests: Iterable[bytes]) -> bytes:
+        """The frames of these payloads, one after the other; each rest follows the opening."""
+        parts: list[bytes] = []
+        for rest in rests:
+            beginning, checksum = self._beginnings.get(len(rest)) or self._begin(len(rest))
+            parts += (beginning, rest, _U32.pack(crc32(rest, checksum)))
+        return b"".join(parts)
+
+    def _begin(self, length: int) -> tuple[bytes, int]:
+        beginning = encode(self._headers, self._opening + bytes(length))[: -4 - length]
+        made = beginning, crc32(beginning)
+        if len(self._beginnings) < 4096:  # one of each length that strangers can think of must not be kept
+            self._beginnings[length] = made
+        return made
 
 
 class FrameBuffer:

@@ -10,7 +10,7 @@ are sorted, as the service sorts them.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from string import ascii_letters, digits
 from typing import Final
@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from outcrop.errors import Fault, ModelErrorException, ModelTimeoutException
-from outcrop.wire.eventstream import encode, encode_headers
+from outcrop.wire.eventstream import FrameKind, encode, encode_headers
 from outcrop.wire.http import JSON
 
 _ALPHABET: Final = (ascii_letters + digits).encode()
@@ -61,12 +61,14 @@ def _event_headers(event_type: str) -> bytes:
     return encode_headers({":event-type": event_type, ":content-type": JSON, ":message-type": "event"})
 
 
-_CHUNK: Final = _event_headers("chunk")
+_CHUNK: Final = FrameKind(_event_headers("chunk"), b'{"bytes":"')
 
 
-def chunk(data: bytes, padding: bytes) -> bytes:
-    """A frame of an invoke stream around one Messages event's JSON."""
-    return encode(_CHUNK, b'{"bytes":"%b","p":"%b"}' % (b2a_base64(data, newline=False), padding))
+def chunks(events: Iterable[bytes], padding: Padding) -> bytes:
+    """The frames of an invoke stream around some Messages events' JSON, each with its own padding."""
+    return _CHUNK.encode(
+        [b'%b","p":"%b"}' % (b2a_base64(data, newline=False), next(padding)) for data in events]
+    )
 
 
 def converse_event(event_type: str, payload: bytes, padding: bytes) -> bytes:

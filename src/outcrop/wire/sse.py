@@ -7,6 +7,7 @@ takes its type from its JSON, and no event may grow past a limit.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 import msgspec
@@ -50,6 +51,8 @@ _KNOWN: Final = {
     )
 }
 _NEWLINE: Final = 10
+_USUAL: Final = re.compile(rb"event: ([^\n]*)\ndata: ([^\n]*)\n\n")
+_USUAL_FRAME: Final = len(b"event: \ndata: \n\n")
 _make: Final = tuple.__new__  # half the price of calling a NamedTuple
 
 
@@ -114,8 +117,22 @@ class EventBuffer:
             self._read_line(lines[at:stop], events)
             at = stop + 1
 
+    def _read_run(self, lines: bytes, at: int, events: list[Event]) -> int:
+        """Reads all of a burst at once if every event in it has the usual shape; returns where it ended."""
+        end = lines.rfind(b"\n\n", at) + 2
+        if not 2 <= end <= at + self._limit:
+            return at
+        found = _USUAL.findall(lines, at, end)
+        if at + sum([len(name) + len(data) for name, data in found]) + _USUAL_FRAME * len(found) != end:
+            return at  # something else stands between them
+        for name, data in found:
+            kind = _KNOWN.get(name) or name.decode("utf-8", "replace")
+            events.append(_make(Event, (kind or _type_of(data), data)))
+        return end
+
     def _read_usual(self, lines: bytes, at: int, events: list[Event]) -> int:
         """Reads events written `event: x`, `data: y`, empty line; returns where that shape ends."""
+        at = self._read_run(lines, at, events)
         find, known, limit = lines.find, _KNOWN, self._limit
         end = len(lines)
         while at < end:
