@@ -10,7 +10,7 @@ from anthropic import AnthropicBedrock
 from botocore.config import Config
 from botocore.exceptions import EventStreamError
 
-from endpoint import SONNET, start
+from endpoint import REGION, SONNET, start
 from outcrop.engine.local import LocalEngine
 
 HELLO = {"model": SONNET, "max_tokens": 12, "messages": [{"role": "user", "content": "Hello, world"}]}
@@ -34,21 +34,33 @@ def local(tmp_path_factory, model):
     endpoint.stop()
 
 
+# Keys are given to each client: boto3 and anthropic keep the first that a process takes from its environment.
 @pytest.fixture
-def runtime(local, monkeypatch):
-    for name, value in local.env().items():
-        monkeypatch.setenv(name, value)
-    return boto3.client(
-        "bedrock-runtime", config=Config(retries={"total_max_attempts": 1}, max_pool_connections=32)
+def runtime(local):
+    return boto3.Session(local.access_key, local.secret_key, region_name=REGION).client(
+        "bedrock-runtime",
+        endpoint_url=local.url,
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=32),
     )
+
+
+@pytest.fixture
+def anthropic(local):
+    with AnthropicBedrock(
+        aws_access_key=local.access_key,
+        aws_secret_key=local.secret_key,
+        aws_region=REGION,
+        base_url=local.url,
+    ) as client:
+        yield client
 
 
 def ask(text, **more):
     return {"modelId": SONNET, "messages": [{"role": "user", "content": [{"text": text}]}], **more}
 
 
-def test_hello_world_by_three_ways_is_generated_text_with_its_tokens(local, runtime):
-    message = AnthropicBedrock().messages.create(**HELLO)
+def test_hello_world_by_three_ways_is_generated_text_with_its_tokens(anthropic, runtime):
+    message = anthropic.messages.create(**HELLO)
     assert message.content[0].text.strip()
     assert message.usage.output_tokens <= 12
     reply = runtime.converse(**ask("Hello, world", inferenceConfig={"maxTokens": 12}))
@@ -62,8 +74,8 @@ def test_hello_world_by_three_ways_is_generated_text_with_its_tokens(local, runt
     assert count["inputTokens"] == message.usage.input_tokens
 
 
-def test_a_forced_tool_gets_input_that_fits_its_schema(runtime):
-    message = AnthropicBedrock().messages.create(
+def test_a_forced_tool_gets_input_that_fits_its_schema(anthropic):
+    message = anthropic.messages.create(
         **{**HELLO, "max_tokens": 60}, tools=[WEATHER], tool_choice={"type": "tool", "name": "get_weather"}
     )
     assert message.stop_reason == "tool_use"
