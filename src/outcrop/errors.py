@@ -239,6 +239,14 @@ class InternalServerException(Fault):
     status = 500
     retryable = True
 
+    def __init__(
+        self,
+        text: str = "The server encountered an internal error while processing the request.",
+        *,
+        reason: str = "",
+    ) -> None:
+        super().__init__(text, reason=reason)
+
 
 class ServiceUnavailableException(Fault):
     """No capacity now; not a matter of quota. `retry_after` is in seconds, where it is known."""
@@ -246,6 +254,12 @@ class ServiceUnavailableException(Fault):
     status = 503
     retryable = True
 
-    def __init__(self, text: str, *, retry_after: float | None = None, reason: str = "") -> None:
+    def __init__(
+        self,
+        text: str = "Bedrock is unable to process your request.",
+        *,
+        retry_after: float | None = None,
+        reason: str = "",
+    ) -> None:
         super().__init__(text, reason=reason)
         self.retry_after = retry_after

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,10 +213,19 @@ def test_windows_modalities_and_features_go_together(catalog: Catalog) -> None:
         assert "thinking" in model.features or not model.features & {
             "adaptive_thinking",
             "thinking_always_on",
+            "thinking_budget",
         }
         assert (ON_DEMAND in model.inference_types) == bool(model.on_demand)
         assert INFERENCE_PROFILE in model.inference_types
         assert len(model.name) <= 20  # botocore: BrandedName
+
+
+def test_every_feature_is_one_that_the_file_explains(catalog: Catalog) -> None:
+    text = Path(module.__file__).with_name("claude.toml").read_text(encoding="utf-8")
+    _, _, explained = text.partition("# Features of a model")
+    words = set(re.findall(r"[a-z_]+", explained.partition("[[models]]")[0]))
+    for model in catalog.models:
+        assert model.features <= words
 
 
 def test_how_a_model_can_be_invoked_depends_on_the_region() -> None:

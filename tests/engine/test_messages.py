@@ -30,7 +30,7 @@ from outcrop.errors import (
     ThrottlingException,
     ValidationException,
 )
-from outcrop.wire.answers import as_events
+from outcrop.wire.messages_reply import as_events
 from outcrop.wire.sse import encode
 from suites.engine import ASKS, EngineSuite
 

@@ -12,7 +12,7 @@ from outcrop.errors import (
     ModelStreamErrorException,
     ThrottlingException,
 )
-from outcrop.wire.answers import assemble
+from outcrop.wire.messages_reply import assemble
 from suites.engine import ASKS, EngineSuite, question, streamed, whole
 
 
@@ -99,6 +99,8 @@ def test_scripts_come_from_a_file(tmp_path, name):
         ('[{"error": "NoSuchException"}]', "NoSuchException"),
         ('[{"error": "Any"}]', "no fault named Any"),
         ("{}", "answers"),
+        ('[{"text": "x", "piece": 0}]', "piece"),
+        ('[{"text": "x", "delay": -1}]', "delay"),
         ("[]", "no answer"),
     ],
 )

@@ -128,7 +128,7 @@ def test_the_guides_table_is_what_is_listed_and_what_can_be_called(
     text, region = f"{scope}.{base}", PLACES[scope]
     if scope in GUIDE[base].split():
         target = resolve(guide, text, region, TODAY)
-        assert (target.model.id, target.text) == (base, text)
+        assert target.model.id == base
         assert target.profile is not None
         assert target.profile.id == text
         assert text in listed_profiles(guide, region)
@@ -151,7 +151,7 @@ def test_the_guides_table_is_what_is_listed_and_what_can_be_called(
 )
 def test_all_four_spellings_name_the_model(guide: Catalog, text: str, profile: str) -> None:
     target = resolve(guide, text, "us-west-2", TODAY, account=ACCOUNT)
-    assert (target.model.id, target.text) == (SONNET_45, text)
+    assert target.model.id == SONNET_45
     assert target.profile is not None
     assert target.profile.id == profile
 
@@ -241,7 +241,7 @@ def test_what_names_no_model_here_is_an_invalid_identifier(guide: Catalog, text:
 
 @pytest.mark.parametrize("text", [SONNET_37, f"us.{SONNET_37}", OPUS_3, HAIKU_35])
 def test_the_guides_legacy_models_can_be_called(guide: Catalog, text: str) -> None:
-    assert resolve(guide, text, "us-west-2", TODAY).text == text
+    assert text.endswith(resolve(guide, text, "us-west-2", TODAY).model.id)
 
 
 @pytest.mark.parametrize("text", [HAIKU_3, f"us.{HAIKU_3}", f"global.{SONNET_4}", SONNET_37])

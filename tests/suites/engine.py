@@ -25,7 +25,7 @@ import pytest
 from outcrop.catalog import Model
 from outcrop.engine import Engine, Event, Question, Stream, Whole
 from outcrop.errors import ValidationException
-from outcrop.wire.answers import assemble
+from outcrop.wire.messages_reply import assemble
 
 MODEL = Model(
     id="anthropic.claude-sonnet-4-5-20250929-v1:0",

@@ -120,8 +120,8 @@ _BODY = [
     Refusal(
         "a list for a body",
         b"[]",
-        "Malformed input request: #: expected type: JSONObject, found: JSONArray, "
-        "please reformat your input and try again.",
+        "Start of list found where not expected",
+        "SerializationException",
     ),
     Refusal(
         "nesting without end",

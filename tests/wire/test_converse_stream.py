@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outcrop.engine import Event
+from outcrop.errors import ModelStreamErrorException
 from outcrop.wire import converse
 from outcrop.wire.converse import ConverseRequest
 from outcrop.wire.converse_stream import StreamTranslator
-from outcrop.wire.converse_upstream import fold
+from outcrop.wire.converse_upstream import MessagesTranslator, message_from_converse
+from outcrop.wire.messages_reply import assemble
 
 LATENCY = 777
 
@@ -261,7 +263,7 @@ def test_events_of_unknown_types_are_passed_over() -> None:
 # --- the stream tells what the whole reply tells ------------------------------------------------------------
 
 words = st.text(min_size=1, max_size=40)
-texts = st.builds(lambda text: {"type": "text", "text": text}, words)
+texts = st.builds(lambda text: {"type": "text", "text": text}, st.text(max_size=40))
 thoughts = st.builds(
     lambda text, sign: {"type": "thinking", "thinking": text, "signature": sign}, words, words
 )
@@ -326,20 +328,73 @@ def cut(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
+def back(events: Iterable[tuple[str, bytes]]) -> list[Event]:
+    """A Converse stream as the Messages stream that an engine hands on."""
+    translator = MessagesTranslator(message_id="m", model="c")
+    return [told for kind, data in events for told in translator.feed(kind, data)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(contents, st.integers(1, 50))
-def test_a_folded_stream_is_the_whole_reply(content: list[dict[str, Any]], piece: int) -> None:
+def test_a_stream_there_and_back_tells_what_the_whole_reply_tells(
+    content: list[dict[str, Any]], piece: int
+) -> None:
     usage = {"input_tokens": 3, "output_tokens": 9, "cache_read_input_tokens": 2}
     whole = {"role": "assistant", "content": content, "stop_reason": "end_turn", "usage": usage}
     request = ConverseRequest({})
     stream = [opening(usage), *as_events(content, piece), *ending(**usage)]
-    expected = json.loads(converse.from_message(json.dumps(whole).encode(), request, LATENCY))
-    for one in expected["output"]["message"]["content"]:
-        if "toolUse" in one:
-            one["toolUse"] = dict(sorted(one["toolUse"].items()))
-    assert fold(translate(stream, request)) == expected
+    reply = json.loads(converse.from_message(json.dumps(whole).encode(), request, LATENCY))
+    expected = message_from_converse(reply, message_id="m", model="c")
+    assert expected["content"] == content
+    assert assemble(back(translate(stream, request))) == expected
 
 
-def test_a_stream_without_its_end_does_not_fold() -> None:
-    with pytest.raises(ValueError, match="ended early"):
-        fold(translate([opening()]))
+def test_on_the_way_back_too_each_event_is_answered_before_the_next_one_comes() -> None:
+    translator = MessagesTranslator(message_id="m", model="c")
+    translator.feed("messageStart", b'{"role":"assistant","p":"abc"}')
+    first = translator.feed("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"Hel"}}')
+    assert [one.type for one in first] == ["content_block_start", "content_block_delta"]
+    second = translator.feed("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"lo"}}')
+    assert [json.loads(one.data)["delta"] for one in second] == [{"type": "text_delta", "text": "lo"}]
+
+
+def test_the_way_back_knows_whether_the_stream_has_come_to_its_end() -> None:
+    translator = MessagesTranslator(message_id="m", model="c")
+    events = translate([opening(), *ending("stop_sequence")])
+    for kind, data in events[:-1]:
+        translator.feed(kind, data)
+        assert not translator.complete
+    translator.feed(*events[-1])
+    assert translator.complete
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("contentBlockDelta", b"[]"),
+        ("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{}}'),
+        ("contentBlockStart", b'{"contentBlockIndex":0,"start":{"toolUse":{}}}'),
+        ("metadata", b"{}"),
+        ("messageStart", b"\xff"),
+    ],
+)
+def test_a_converse_event_that_is_none_of_its_type_breaks_the_stream(kind: str, data: bytes) -> None:
+    with pytest.raises(ModelStreamErrorException):
+        MessagesTranslator(message_id="m", model="c").feed(kind, data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("content_block_delta", b'{"index":0}'),
+        ("content_block_delta", b'{"index":0,"delta":{"type":"citations_delta","citation":{"type":[]}}}'),
+        ("content_block_start", b'{"index":0,"content_block":{"text":"a type is missing"}}'),
+        ("content_block_start", b'{"index":0,"content_block":{"type":"tool_use"}}'),
+        ("message_start", b"[]"),
+        ("message_delta", b'{"delta":5}'),
+    ],
+)
+def test_a_messages_event_that_is_none_of_its_type_breaks_the_stream(kind: str, data: bytes) -> None:
+    with pytest.raises(ModelStreamErrorException) as caught:
+        StreamTranslator(ConverseRequest({})).feed(Event(kind, data), 1)
+    assert kind in caught.value.reason

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from outcrop.catalog import Model
 from outcrop.errors import ValidationException
-from outcrop.wire import citations
+from outcrop.wire import converse_citations as citations
 from outcrop.wire.converse import ConverseRequest, from_message, to_messages
 from outcrop.wire.converse_upstream import message_from_converse, to_converse
 from wire.converse_refusals import FEATURES
@@ -224,6 +224,11 @@ def test_built_in_tools_go_with_the_additional_fields() -> None:
 def test_a_block_that_converse_has_no_member_for_is_refused(block: dict[str, Any]) -> None:
     with pytest.raises(ValidationException, match=f"support the {block['type']} content block"):
         to_converse({"messages": [{"role": "user", "content": [block]}]})
+
+
+def test_a_cited_page_whose_address_is_none_has_no_domain() -> None:
+    told = citations.to_converse({"type": "web_search_result_location", "url": "http://[x", "title": "t"})
+    assert told["location"] == {"web": {"domain": "", "url": "http://[x"}}
 
 
 def test_a_citation_without_a_place_still_has_its_words() -> None:

@@ -85,7 +85,10 @@ GOOD: dict[str, tuple[dict[str, Any], str]] = {
     "an empty message beside one that speaks": (said(("user", ""), ("user", "Hi")), SONNET_4_5),
     "an empty message behind one that speaks": (said(("user", "Hi"), ("user", "")), SONNET_4_5),
     "a turn to be resumed by a model without prefill": (
-        said(("user", "Hi"), ("assistant", [{"type": "server_tool_use", "id": "srvtoolu_1", "name": "x"}])),
+        said(
+            ("user", "Hi"),
+            ("assistant", [{"type": "server_tool_use", "id": "srvtoolu_1", "name": "x", "input": {}}]),
+        ),
         SONNET_4_6,
     ),
     "blanks beside something else": (

@@ -553,6 +553,13 @@ def test_a_date_of_another_format_is_incomplete(stamp: str) -> None:
         sigv4.parse(with_headers(signed(an_invoke()), {"x-amz-date": stamp}))
 
 
+def test_a_date_header_beyond_the_calendar_is_incomplete() -> None:
+    head = with_headers(signed(an_invoke()), {"date": "Fri, 31 Dec 9999 23:59:59 -1400"})
+    without = {name: value for name, value in head.headers.items() if name != "x-amz-date"}
+    with pytest.raises(IncompleteSignatureException):
+        sigv4.parse(Head(head.method, head.raw_path, head.query, without))
+
+
 @pytest.mark.parametrize("now", [NOW - 300, NOW, NOW + 300])
 def test_five_minutes_either_way_are_allowed(now: float) -> None:
     judge(signed(an_invoke()), BODY, now=now)

@@ -161,7 +161,7 @@ def test_a_session_lasts_as_long_as_asked(parameters: dict[str, str], seconds: i
         ("899", "Member must have value greater than or equal to 900"),
         ("0", "Member must have value greater than or equal to 900"),
         ("129601", "Member must have value less than or equal to 129600"),
-        ("-1", "Member must be an integer"),
+        ("-1", "Member must have value greater than or equal to 900"),
         ("1e3", "Member must be an integer"),
         ("٩٠٠", "Member must be an integer"),
         ("9" * 5000, "Member must be an integer"),

@@ -49,7 +49,7 @@ def _messages(chosen: Messages, env: Mapping[str, str]) -> Engine:
         proxies=proxies,
     )
     return MessagesEngine(
-        "messages/" + ("anthropic" if chosen.base_url.rstrip("/") == ANTHROPIC else _host(chosen.base_url)),
+        "messages/" + ("anthropic" if chosen.origin == ANTHROPIC else _host(chosen.base_url)),
         chosen.base_url,
         api_key=chosen.key(env),
         bearer=chosen.auth == "bearer",

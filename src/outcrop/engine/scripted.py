@@ -10,15 +10,16 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from outcrop import errors
 from outcrop.engine import Answer, Event, Lack, Question, Stream, Whole
 from outcrop.engine.lacks import refuse_lacks
 from outcrop.errors import ConfigError, Fault, InternalServerException
-from outcrop.wire.answers import as_events
+from outcrop.wire.messages_reply import as_events
 
 
 class ToolUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,10 +49,10 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output_tokens: int | None = None
     error: str = ""
     message: str = ""
-    break_after: int | None = None
-    delay: float = 0
-    pace: float = 0
-    piece: int = 8
+    break_after: Annotated[int, Meta(ge=0)] | None = None
+    delay: Annotated[float, Meta(ge=0)] = 0
+    pace: Annotated[float, Meta(ge=0)] = 0
+    piece: Annotated[int, Meta(ge=1)] = 8
 
 
 DEFAULT = Script(text="This answer comes from a script, not from a model.")
@@ -197,9 +198,13 @@ def read_scripts(path: Path) -> tuple[Script, ...]:
     fix = 'Give a list of answers, each like {"text": "Hello"}; in TOML as [[answers]] tables.'
     try:
         raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"The answers in {path} can't be read: {error.strerror}.", fix) from error
+    try:
         value = msgspec.toml.decode(raw) if path.suffix == ".toml" else msgspec.json.decode(raw)
-        scripts = msgspec.convert(value["answers"] if isinstance(value, dict) else value, tuple[Script, ...])
-    except (OSError, KeyError, msgspec.DecodeError, ValueError) as error:
+        listed = value.get("answers") if isinstance(value, dict) else value
+        scripts = msgspec.convert(listed, tuple[Script, ...])
+    except ValueError as error:  # msgspec's errors are ValueErrors
         raise ConfigError(f"{path}: {error}", fix) from error
     if not scripts:
         raise ConfigError(f"{path}: there is no answer in it.", fix)
@@ -207,6 +212,7 @@ def read_scripts(path: Path) -> tuple[Script, ...]:
         kind = getattr(errors, script.error, None) if script.error else Fault
         if not (isinstance(kind, type) and issubclass(kind, Fault)):
             raise ConfigError(
-                f"{path}: there is no fault named {script.error}", "Use AWS's name, ThrottlingException."
+                f"{path}: there is no fault named {script.error}",
+                "Use AWS's name, such as ThrottlingException.",
             )
     return scripts

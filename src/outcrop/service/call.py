@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, date, datetime
 from typing import TypeAlias
 
 import msgspec
@@ -37,6 +38,11 @@ class Call(msgspec.Struct, frozen=True):
     request_id: str
     received: float
     began: float
+
+    @property
+    def today(self) -> date:
+        """The day of the call, UTC: models become legacy and reach their end of life on a date."""
+        return datetime.fromtimestamp(self.received, UTC).date()
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]

@@ -86,10 +86,7 @@ class Service:
             reply = self._refuse(fault, head, found, request_id)
         except Exception:  # the last line of defence: a bug must not leave a client without an answer
             log.exception("%s %s failed, request %s", head.method, head.raw_path, request_id)
-            bug = InternalServerException(
-                "The server encountered an internal error while processing the request."
-            )
-            reply = self._refuse(bug, head, found, request_id)
+            reply = self._refuse(InternalServerException(), head, found, request_id)
         reply.headers["x-amzn-requestid"] = request_id
         reply.headers["request-id"] = request_id  # the name Anthropic's SDKs read
         return reply

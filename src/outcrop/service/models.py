@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qs
@@ -20,7 +20,7 @@ from outcrop.catalog import ON_DEMAND, Catalog, Model, Profile
 from outcrop.errors import ResourceNotFoundException, ValidationException
 from outcrop.ids import Arn, ModelId
 from outcrop.service.call import Call, Handler
-from outcrop.service.constraints import Constraints
+from outcrop.wire.constraints import Constraints
 from outcrop.wire.http import JSON, Reply
 
 BareModelId: TypeAlias = Literal["regional", "refuse"]
@@ -38,14 +38,10 @@ _END_OF_LIFE = (
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a call means by its model id.
-
-    `profile` is None when the model runs on demand, in the caller's region. `text` is the id as it was given.
-    """
+    """What a call means by its model id; `profile` is None when the model runs on demand, in its region."""
 
     model: Model
     profile: Profile | None
-    text: str
 
 
 # A caller uses few ids, and uses them over and over. Refusals are not kept.
@@ -75,7 +71,7 @@ def resolve(
         profile = catalog.regional(model, region) if bare_model_id == "regional" else None
         if profile is None:
             raise ValidationException(_not_on_demand(catalog, model, text, region, bare_model_id))
-    return Target(model, profile, text)
+    return Target(model, profile)
 
 
 @lru_cache(maxsize=4096)
@@ -288,7 +284,7 @@ class ControlPlane:
 
     def _models(self, call: Call) -> Iterator[_FoundationModel]:
         """Where a model is available no source lists as a whole: it is where it can be invoked at all."""
-        today = _today(call)
+        today = call.today
         for model in self._catalog.models:
             types = self._catalog.inference_types(model, call.region)
             if types and not self._catalog.ended(model, today):
@@ -314,7 +310,7 @@ class ControlPlane:
         )
 
     def _profiles(self, call: Call) -> Iterator[_InferenceProfile]:
-        today = _today(call)
+        today = call.today
         for profile in self._catalog.profiles_from(call.region):
             if not self._catalog.ended(profile.model, today):
                 yield self._inference_profile(profile, call.region, call.principal.account)
@@ -390,10 +386,6 @@ def _token(last: str, kind: str | None) -> str:
 def _query(call: Call) -> dict[str, str]:
     """The query's members; of one given twice, the first."""
     return {name: values[0] for name, values in parse_qs(call.head.query, keep_blank_values=True).items()}
-
-
-def _today(call: Call) -> date:
-    return datetime.fromtimestamp(call.received, UTC).date()
 
 
 def _reply(value: msgspec.Struct) -> Reply:

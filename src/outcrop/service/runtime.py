@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
 from typing import Final, cast
 
 from outcrop.catalog import Catalog, Model
 from outcrop.engine import Engine, Event, Question, Stream, Whole
-from outcrop.errors import Fault, ServiceUnavailableException, ValidationException
+from outcrop.errors import (
+    Fault,
+    InternalServerException,
+    ServiceUnavailableException,
+    ValidationException,
+)
 from outcrop.service.call import Call, Handler
 from outcrop.service.models import BareModelId, resolve, resolve_for_count
-from outcrop.wire import answers, converse, frames, messages
+from outcrop.wire import converse, frames, messages, messages_reply
 from outcrop.wire.converse import ConverseRequest
+from outcrop.wire.converse_rules import MODEL_ERRORS
 from outcrop.wire.converse_stream import StreamTranslator
 from outcrop.wire.http import EVENT_STREAM, JSON, Reply
-from outcrop.wire.meaning import check_meaning
+from outcrop.wire.messages_rules import check_meaning
 
-DELTA: Final = "content_block_delta"
+log = logging.getLogger("outcrop.service")
+
+_DELTA: Final = "content_block_delta"
+# The header with which InvokeModel asks for a guardrail (botocore).
+_GUARDRAIL: Final = "x-amzn-bedrock-guardrailidentifier"
 
 
 class Runtime:
@@ -65,13 +75,13 @@ class Runtime:
 
     def _model(self, call: Call) -> Model:
         asked, account = call.labels["modelId"], call.principal.account
-        return resolve(self._catalog, asked, call.region, today(call), self._bare_model_id, account).model
+        return resolve(self._catalog, asked, call.region, call.today, self._bare_model_id, account).model
 
     async def invoke_model(self, call: Call) -> Reply:
         """A whole Messages reply, as the engine gave it; the token counts are in headers too."""
         question = self._invoke_question(call, self._model(call), stream=False)
         answer = await self._whole(question)
-        usage = answers.read_whole(answer.body).usage
+        usage = messages_reply.read_whole(answer.body).usage
         headers = {"content-type": JSON, **self._signed_by_engine()}
         headers["x-amzn-bedrock-invocation-latency"] = str(self._latency(call))
         headers["x-amzn-bedrock-input-token-count"] = str(usage.input_tokens)
@@ -90,9 +100,7 @@ class Runtime:
             "x-amzn-bedrock-content-type": JSON,
             **self._signed_by_engine(),
         }
-        return Reply(
-            200, headers, self._unbroken(self._chunks(call, question, events), converse_stream=False)
-        )
+        return Reply(200, headers, self._unbroken(call, self._chunks(call, question, events)))
 
     async def converse(self, call: Call) -> Reply:
         """A Converse reply made from the engine's Messages reply."""
@@ -107,11 +115,11 @@ class Runtime:
         events = await self._events(question)
         pieces = self._translated(call, StreamTranslator(request), events)
         headers = {"content-type": EVENT_STREAM, **self._signed_by_engine()}
-        return Reply(200, headers, self._unbroken(pieces, converse_stream=True))
+        return Reply(200, headers, self._unbroken(call, pieces))
 
     async def count_tokens(self, call: Call) -> Reply:
         """How many tokens the input has: of an InvokeModel body, or of a Converse request."""
-        model = resolve_for_count(self._catalog, call.labels["modelId"], call.region, today(call))
+        model = resolve_for_count(self._catalog, call.labels["modelId"], call.region, call.today)
         question = self._count_question(call, model)
         count = await self._engine.count(question)
         headers = {"content-type": JSON, **self._signed_by_engine()}
@@ -119,12 +127,14 @@ class Runtime:
 
     def _invoke_question(self, call: Call, model: Model, *, stream: bool) -> Question:
         request = messages.parse_request(call.body, model)
+        _refuse_guardrail(call.head.headers.get(_GUARDRAIL))
         return Question(model, request.body, stream, request.betas, call.request_id)
 
     def _converse_question(self, call: Call, *, stream: bool) -> tuple[ConverseRequest, Question]:
         model = self._model(call)
         request = converse.to_messages(call.body, model)
         _check_meaning(request.body, model, request.betas)
+        _refuse_guardrail((request.guardrail or {}).get("guardrailIdentifier"))
         return request, Question(model, request.body, stream, request.betas, call.request_id)
 
     def _count_question(self, call: Call, model: Model) -> Question:
@@ -151,7 +161,7 @@ class Runtime:
         async with _closing(events):
             async for batch in events:
                 # a delta is the hot path: there is nothing to look at in it
-                seen = [data if kind == DELTA else metrics.seen(kind, data) for kind, data in batch]
+                seen = [data if kind == _DELTA else metrics.seen(kind, data) for kind, data in batch]
                 yield frames.chunks(seen, padding)
 
     async def _translated(
@@ -168,19 +178,32 @@ class Runtime:
                 if out:
                     yield b"".join(out)
 
-    async def _unbroken(self, pieces: AsyncIterator[bytes], *, converse_stream: bool) -> AsyncIterator[bytes]:
+    async def _unbroken(self, call: Call, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The same pieces; what breaks off ends in exactly one exception frame instead of raising."""
         async with _closing(pieces):
             try:
                 async for piece in pieces:
                     yield piece
             except Fault as fault:
-                yield frames.exception(fault, converse=converse_stream)
+                broken: Fault = fault
             except asyncio.CancelledError:
                 if not self._stopping:
                     raise
-                stopped = ServiceUnavailableException("Bedrock is unable to process your request.")
-                yield frames.exception(stopped, converse=converse_stream)
+                broken = ServiceUnavailableException(reason="the server stops")
+            except Exception:  # as in the chain: a bug must not leave a client with a stream that just ends
+                log.exception("%s failed in its stream, request %s", call.operation.name, call.request_id)
+                broken = InternalServerException()
+            else:
+                return
+            log.warning(
+                "%s broke off: %s %s (%s), request %s",
+                call.operation.name,
+                broken.name,
+                broken.text,
+                broken.reason or "no further reason",
+                call.request_id,
+            )
+            yield frames.exception(broken, converse=call.operation.name == "ConverseStream")
 
     def _latency(self, call: Call) -> int:
         """Milliseconds since the request's head was read."""
@@ -197,7 +220,7 @@ class _Metrics:
         self._call = call
         self._latency = latency
         self._caches = caches
-        self._tally = answers.Tally()
+        self._tally = messages_reply.Tally()
         self._first_byte: int | None = None
 
     def seen(self, kind: str, data: bytes) -> bytes:
@@ -208,12 +231,9 @@ class _Metrics:
         if kind != "message_stop":
             return data
         latency = self._latency(self._call)
-        return answers.with_metrics(data, self._tally.usage, latency, self._first_byte, caches=self._caches)
-
-
-def today(call: Call) -> date:
-    """The day of the call, UTC: models reach their end of life on a date."""
-    return datetime.fromtimestamp(call.received, UTC).date()
+        return messages_reply.with_metrics(
+            data, self._tally.usage, latency, self._first_byte, caches=self._caches
+        )
 
 
 def _check_meaning(body: dict[str, object], model: Model, betas: Sequence[str]) -> None:
@@ -221,7 +241,15 @@ def _check_meaning(body: dict[str, object], model: Model, betas: Sequence[str]) 
     try:
         check_meaning(body, model, betas)
     except ValidationException as fault:
-        raise ValidationException(f"The model returned the following errors: {fault.text}") from fault
+        raise ValidationException(f"{MODEL_ERRORS}{fault.text}") from fault
+
+
+def _refuse_guardrail(identifier: str | None) -> None:
+    """No guardrail exists here, and an answer without the one that was asked for would be unguarded."""
+    if identifier:
+        raise ValidationException(  # quoted by users, the same for an unknown id and an unknown version
+            "The guardrail identifier or version provided in the request does not exist."
+        )
 
 
 @contextlib.asynccontextmanager

@@ -24,11 +24,13 @@ from typing import Any, Final
 
 import msgspec
 
-from outcrop.errors import SerializationException, ValidationException
-from outcrop.wire import citations, converse_rules, converse_shapes, json_pointer
-from outcrop.wire.content import ModelFacts
+from outcrop.errors import ModelErrorException, SerializationException, ValidationException
+from outcrop.wire import converse_citations as citations
+from outcrop.wire import converse_rules, converse_shapes, json_body, json_pointer
 from outcrop.wire.converse_rules import CONTENT, MODEL_ERRORS, RESULT_CONTENT, SOURCE, is_pdf, only
-from outcrop.wire.messages import decode
+from outcrop.wire.json_body import NotJsonError
+from outcrop.wire.messages_blocks import ModelFacts
+from outcrop.wire.messages_reply import NOT_AS_PROMISED, UNREADABLE
 
 
 def read_count_input(body: bytes) -> tuple[str, Any]:
@@ -61,9 +63,6 @@ class ConverseRequest(msgspec.Struct, frozen=True):
     guardrail: Mapping[str, Any] | None = None
     typed: bool = True
 
-
-# recorded: replies of Claude 3 to 3.7 lack the newer members, those of 4.5 and later have them
-_UNTYPED: Final = ("claude-2", "claude-3", "claude-instant")
 
 STOP_REASONS: Final = {"refusal": "content_filtered", "pause_turn": "end_turn"}
 
@@ -100,24 +99,21 @@ def to_messages(body: bytes | dict[str, Any], model: ModelFacts) -> ConverseRequ
         request.get("performanceConfig"),
         request.get("serviceTier"),
         request.get("guardrailConfig"),
-        not model.anthropic_name.startswith(_UNTYPED),
+        "typed_tool_use" in model.features,
     )
 
 
-def _read(body: bytes) -> dict[str, Any]:
+def _read(body: bytes) -> Any:
+    """InvokeModel hands broken JSON to the model's validator; here the framework's parser meets it."""
     try:
-        return decode(body)
-    except ValidationException as error:
-        # InvokeModel hands broken JSON to the model's validator; here the framework's parser meets it. Only
-        # what the parser said has a reason: a body too deep, or no object, keeps its refusal.
-        if not error.reason:
-            raise
-        raise SerializationException("The request body is not valid JSON.", reason=error.reason) from error
+        return json_body.read(body)
+    except NotJsonError as error:
+        raise SerializationException("The request body is not valid JSON.", reason=str(error)) from None
 
 
 # --- the request's fields -----------------------------------------------------------------------------------
 
-_INFERENCE: Final = {
+INFERENCE: Final = {
     "maxTokens": "max_tokens",
     "temperature": "temperature",
     "topP": "top_p",
@@ -130,7 +126,7 @@ _OWN: Final = frozenset({"anthropic_version", "messages", "model", "stream", "sy
 def _put_inference(config: Mapping[str, Any], told: dict[str, Any]) -> dict[str, str]:
     """Put the inference parameters into `told`; returns the fields taken, and by which of Converse's."""
     taken = {}
-    for name, field in _INFERENCE.items():
+    for name, field in INFERENCE.items():
         if config.get(name) is not None:
             # JSON's 5.0 is a whole number to Converse, but not to Messages
             told[field] = int(config[name]) if name == "maxTokens" else config[name]
@@ -184,10 +180,12 @@ def _put_output(config: Mapping[str, Any], told: dict[str, Any]) -> dict[str, st
 def _schema(text: str) -> dict[str, Any]:
     """The schema inside Converse's JSON string."""
     try:
-        return decode(text.encode())
-    except ValidationException as error:
-        path = "outputConfig.textFormat.structure.jsonSchema.schema"
-        raise converse_rules.not_an_object(path) from error
+        schema: object = json_body.read(text.encode())
+    except NotJsonError:
+        schema = None
+    if not isinstance(schema, dict):
+        raise converse_rules.not_an_object("outputConfig.textFormat.structure.jsonSchema.schema")
+    return schema
 
 
 def _betas(value: Any) -> tuple[str, ...]:
@@ -405,8 +403,15 @@ _BLOCK: Final = msgspec.json.Decoder(_Block)
 def from_message(message: bytes, request: ConverseRequest, latency_ms: int) -> bytes:
     """The Converse reply for a whole Messages reply; keys sorted, as the service sorts them.
 
-    Raises msgspec.DecodeError when `message` is no Messages reply: an engine has then broken its promise.
+    Raises ModelErrorException when `message` is no Messages reply.
     """
+    try:
+        return msgspec.json.encode(_reply(message, request, latency_ms))
+    except NOT_AS_PROMISED as error:
+        raise ModelErrorException(UNREADABLE, reason=f"reply: {error!r}") from error
+
+
+def _reply(message: bytes, request: ConverseRequest, latency_ms: int) -> dict[str, Any]:
     told = _MESSAGE.decode(message)
     reply: dict[str, Any] = {}
     if request.response_paths:
@@ -419,7 +424,7 @@ def from_message(message: bytes, request: ConverseRequest, latency_ms: int) -> b
     reply |= echo(request)
     reply["stopReason"] = stop_reason(told.stop_reason)
     reply["usage"] = usage(told.usage, typed=request.typed)
-    return msgspec.json.encode(reply)
+    return reply
 
 
 def echo(request: ConverseRequest) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from outcrop.errors import AccessDeniedException, ValidationException
 from outcrop.wire import json_pointer
-from outcrop.wire.content import MOST_IMAGE_BASE64, ModelFacts
 from outcrop.wire.converse_shapes import must_set_one
+from outcrop.wire.messages_blocks import MOST_IMAGE_BASE64, ModelFacts
 
 MODEL_ERRORS: Final = "The model returned the following errors: "
 
@@ -26,7 +26,7 @@ _DOCUMENTS: Final = 5
 _DOCUMENT_TEXT: Final = 4_718_592 * 4 // 3  # 4.5 MiB, in base64
 # the refusal does not name the underscore, yet it passes; of white space only the single ASCII space does
 # (measured by several people)
-_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-()[] ")
+NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-()[] ")
 # Bedrock itself takes the text out of office formats; Outcrop does not, and uses the service's refusal
 _PDF_HEAD: Final = "JVBERi0"  # base64 of the five characters every PDF begins with
 _OFFICE: Final = frozenset({"doc", "docx", "xls", "xlsx"})
@@ -53,13 +53,16 @@ class Block(NamedTuple):
 
 
 def only(union: Mapping[str, Any], known: tuple[str, ...] = ()) -> tuple[str, Any]:
-    """The member that is set in a checked union: its name and value. `known` leaves out foreign members."""
+    """The member that is set in a union: its name and value. `known` leaves out foreign members.
+
+    Raises LookupError when none is, which `converse_shapes.check` lets no request pass with.
+    """
     if len(union) == 1:
         return next(iter(union.items()))
     for name, value in union.items():
         if value is not None and (not known or name in known):
             return name, value
-    raise AssertionError("converse_shapes.check lets no empty union pass")
+    raise LookupError("no member of a union is set")
 
 
 CONTENT: Final = (
@@ -167,7 +170,7 @@ def _check_image(block: Block, model: ModelFacts) -> None:
 def _check_document(block: Block, model: ModelFacts) -> None:
     _check_media(block, model, "pdf" if is_pdf(block.value) else "")
     name = block.value["name"]
-    if "  " in name or not _NAME_CHARACTERS.issuperset(name):
+    if "  " in name or not NAME_CHARACTERS.issuperset(name):
         raise ValidationException(
             "The document file name can only contain alphanumeric characters, whitespace characters, "
             "hyphens, parentheses, and square brackets. The name can't contain more than one consecutive "

@@ -23,26 +23,27 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from outcrop.errors import SerializationException, ValidationException
+from outcrop.wire.constraints import (
+    Constraints,
+    enum_set,
+    least_length,
+    least_value,
+    matching,
+    most_length,
+    most_value,
+)
 
 
-class Findings:
-    """What one check has found so far."""
+class Findings(Constraints):
+    """What one check has found so far: broken constraints, and unions with no member set or several."""
 
     def __init__(self) -> None:
-        self.violations: list[str] = []
+        super().__init__()
         self.unset: list[str] = []
 
-    def violate(self, path: str, constraint: str, shown: str | None) -> None:
-        """Note a constraint that `shown`, the value at `path`, breaks; None keeps a sensitive value out."""
-        value = "Value" if shown is None else f"Value {shown}"
-        self.violations.append(f"{value} at '{path}' failed to satisfy constraint: {constraint}")
-
-    def refuse(self) -> None:
+    def check(self) -> None:
         """Raises ValidationException when anything was found."""
-        if self.violations:
-            count = len(self.violations)
-            noun = "error" if count == 1 else "errors"
-            raise ValidationException(f"{count} validation {noun} detected: {'; '.join(self.violations)}")
+        super().check()
         if self.unset:
             raise ValidationException(self.unset[0])
 
@@ -74,13 +75,13 @@ class Text(msgspec.Struct, frozen=True):
         """Every constraint, in the order the service lists them."""
         told = []
         if self.most is not None:
-            told.append(f"Member must have length less than or equal to {self.most}")
+            told.append(most_length(self.most))
         if self.least:
-            told.append(f"Member must have length greater than or equal to {self.least}")
+            told.append(least_length(self.least))
         if self.pattern:
-            told.append(f"Member must satisfy regular expression pattern: {self.pattern}")
+            told.append(matching(self.pattern))
         if self.enum:
-            told.append(f"Member must satisfy enum value set: [{', '.join(self.enum)}]")
+            told.append(enum_set(self.enum))
         return told
 
     def broken_by(self, value: str) -> list[str]:
@@ -118,9 +119,9 @@ class Number(msgspec.Struct, frozen=True):
         # a float is shown with its fraction even when it was written without (real refusals: '99.0')
         shown = f"'{int(value) if whole else float(value)}'"
         if self.most is not None and value > self.most:
-            found.violate(path, f"Member must have value less than or equal to {self.most}", shown)
+            found.violate(path, most_value(self.most), shown)
         if self.least is not None and value < self.least:
-            found.violate(path, f"Member must have value greater than or equal to {self.least}", shown)
+            found.violate(path, least_value(self.least), shown)
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -146,7 +147,7 @@ class Blob(msgspec.Struct, frozen=True):
         except ValueError as error:  # binascii.Error, and text outside UTF-8
             raise SerializationException("Invalid base64 in a blob.", reason=f"{path}: {error}") from error
         if size < self.least:
-            found.violate(path, f"Member must have length greater than or equal to {self.least}", None)
+            found.violate(path, least_length(self.least), None)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -168,11 +169,9 @@ class Sequence(msgspec.Struct, frozen=True):
         if not isinstance(value, list):
             raise _wrong_type(value, "a List")
         if self.most is not None and len(value) > self.most:
-            found.violate(path, f"Member must have length less than or equal to {self.most}", _list(value))
+            found.violate(path, most_length(self.most), _list(value))
         if len(value) < self.least:
-            found.violate(
-                path, f"Member must have length greater than or equal to {self.least}", _list(value)
-            )
+            found.violate(path, least_length(self.least), _list(value))
         if isinstance(self.member, Text):
             self._check_texts(self.member, value, path, found)
             return
@@ -208,9 +207,9 @@ class Texts(msgspec.Struct, frozen=True):
             if not isinstance(text, str):
                 raise _wrong_type(text, "a String")
         if self.most is not None and len(value) > self.most:
-            found.violate(path, f"Member must have length less than or equal to {self.most}", None)
+            found.violate(path, most_length(self.most), None)
         if len(value) < self.least:
-            found.violate(path, f"Member must have length greater than or equal to {self.least}", None)
+            found.violate(path, least_length(self.least), None)
         for kind, shape, texts in (("keys", self.key, value), ("value", self.member, value.values())):
             if any(shape.broken_by(text) for text in texts):
                 wanted = ", ".join(shape.constraints())
@@ -597,4 +596,4 @@ def check(request: Any, shape: Shape = REQUEST) -> None:
     """Raises SerializationException or ValidationException where `request` does not fit the service model."""
     found = Findings()
     shape.check(request, "", found)
-    found.refuse()
+    found.check()

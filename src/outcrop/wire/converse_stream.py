@@ -16,8 +16,11 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from outcrop.wire import citations, converse, json_pointer
+from outcrop.errors import ModelStreamErrorException
+from outcrop.wire import converse, json_pointer
+from outcrop.wire import converse_citations as citations
 from outcrop.wire.converse import ConverseRequest
+from outcrop.wire.messages_reply import NOT_AS_PROMISED, UNREADABLE
 from outcrop.wire.sse import Event
 
 ConverseEvent: TypeAlias = tuple[str, bytes]
@@ -63,10 +66,7 @@ _encode: Final = msgspec.json.encode
 
 
 class StreamTranslator:
-    """One stream: feed it the engine's events in order.
-
-    Raises msgspec.DecodeError for data that is no event of its type: an engine has then broken its promise.
-    """
+    """One stream: feed it the engine's events in order."""
 
     def __init__(self, request: ConverseRequest) -> None:
         self._request = request
@@ -92,11 +92,15 @@ class StreamTranslator:
     def feed(self, event: Event, latency_ms: int) -> list[ConverseEvent]:
         """The Converse events that a Messages event makes: each its type and its JSON, without padding.
 
-        `latency_ms`, the time since the request came, goes into the last of them.
+        `latency_ms`, the time since the request came, goes into the last of them. Raises
+        ModelStreamErrorException for data that is no event of its type.
         """
         self._latency_ms = latency_ms
         handler = self._handlers.get(event.type)
-        return [] if handler is None else handler(event.data)
+        try:
+            return [] if handler is None else handler(event.data)
+        except NOT_AS_PROMISED as error:
+            raise ModelStreamErrorException(UNREADABLE, reason=f"{event.type}: {error!r}") from error
 
     # --- content --------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 """Messages and Converse the other way, for an engine that speaks Converse: a Messages request as a Converse
-request, a Converse reply or its stream as a Messages reply.
+request, a Converse reply as a Messages reply, a Converse stream as a Messages stream.
 
 Knows both languages; no engine and no HTTP. What `converse` makes of a request, this module makes undone, on
 everything the two languages share. A Messages block with no member in Converse (an image by URL or file id, a
@@ -15,15 +15,14 @@ from typing import Any, Final
 
 import msgspec
 
-from outcrop.wire import citations
-from outcrop.wire.converse_rules import is_cited, unsupported_block
+from outcrop.errors import ModelStreamErrorException
+from outcrop.wire import converse_citations as citations
+from outcrop.wire.converse import INFERENCE
+from outcrop.wire.converse_rules import NAME_CHARACTERS, is_cited, only, unsupported_block
+from outcrop.wire.messages_reply import NOT_AS_PROMISED, UNREADABLE, event
+from outcrop.wire.sse import Event
 
-_INFERENCE: Final = {
-    "max_tokens": "maxTokens",
-    "temperature": "temperature",
-    "top_p": "topP",
-    "stop_sequences": "stopSequences",
-}
+_INFERENCE: Final = {field: name for name, field in INFERENCE.items()}
 _MAPPED: Final = frozenset({*_INFERENCE, "messages", "system", "tools", "tool_choice", "output_config"})
 
 
@@ -63,14 +62,12 @@ def _messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 class _Names:
     """Names for documents: Converse wants one for each, no two alike, of few characters."""
 
-    _ALLOWED: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-()[] ")
-
     def __init__(self) -> None:
         self._given: set[str] = set()
 
     def give(self, title: str | None) -> str:
         """The title where it may stand, else the nearest name that may and is still free."""
-        plain = "".join(letter if letter in self._ALLOWED else " " for letter in title or "")
+        plain = "".join(letter if letter in NAME_CHARACTERS else " " for letter in title or "")
         base = re.sub(" {2,}", " ", plain)[:190] or "document"
         name, number = base, 1
         while name in self._given:
@@ -166,12 +163,21 @@ def _document(block: Mapping[str, Any], names: _Names) -> dict[str, Any]:
         # Converse takes bare text only where citations are on
         data = base64.b64encode(source["data"].encode()).decode()
         document |= {"format": "txt", "source": {"bytes": data}}
-    elif source["type"] == "content" and isinstance(source["content"], list):
-        document["source"] = {"content": [{"text": part["text"]} for part in source["content"]]}
+    elif source["type"] == "content":
+        document["source"] = {"content": _texts(source["content"])}
     else:
         raise unsupported_block("document")
     document |= {name: block[name] for name in ("context", "citations") if block.get(name) is not None}
     return {"document": document}
+
+
+def _texts(content: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The parts of a document; Converse has no images among them."""
+    if isinstance(content, str):
+        return [{"text": content}]
+    if any(part["type"] != "text" for part in content):
+        raise unsupported_block("document")
+    return [{"text": part["text"]} for part in content]
 
 
 def _tool_use(block: Mapping[str, Any], _names: _Names) -> dict[str, Any]:
@@ -221,8 +227,6 @@ _STOP_REASONS: Final = {"content_filtered": "refusal"}
 
 def message_from_converse(reply: Mapping[str, Any], *, message_id: str, model: str) -> dict[str, Any]:
     """The Messages reply for a Converse reply; Converse knows neither its id nor the model's name."""
-    fields = reply.get("additionalModelResponseFields") or {}
-    sequence = fields.get("stop_sequence") or (fields.get("delta") or {}).get("stop_sequence")
     message = reply["output"]["message"]
     return {
         "id": message_id,
@@ -230,10 +234,17 @@ def message_from_converse(reply: Mapping[str, Any], *, message_id: str, model: s
         "role": message["role"],
         "model": model,
         "content": [_block(union) for union in message["content"]],
-        "stop_reason": _STOP_REASONS.get(reply["stopReason"], reply["stopReason"]),
-        "stop_sequence": sequence,
+        **_stopped(reply),
         "usage": _usage(reply["usage"]),
     }
+
+
+def _stopped(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Why it stopped: from a whole reply, or from `messageStop`."""
+    fields = told.get("additionalModelResponseFields") or {}
+    sequence = fields.get("stop_sequence") or (fields.get("delta") or {}).get("stop_sequence")
+    reason = told["stopReason"]
+    return {"stop_reason": _STOP_REASONS.get(reason, reason), "stop_sequence": sequence}
 
 
 def _usage(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,7 +262,7 @@ def _usage(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _block(union: Mapping[str, Any]) -> dict[str, Any]:
-    kind, value = next((name, value) for name, value in union.items() if value is not None)
+    kind, value = only(union)
     match kind:
         case "text":
             return {"type": "text", "text": value}
@@ -275,63 +286,104 @@ def _block(union: Mapping[str, Any]) -> dict[str, Any]:
 # --- the stream ---------------------------------------------------------------------------------------------
 
 
-def fold(events: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-    """The Converse reply that a whole Converse stream tells. Raises ValueError when the stream has no end."""
-    blocks: dict[int, dict[str, Any]] = {}
-    reply: dict[str, Any] = {}
-    role = "assistant"
-    for kind, data in events:
-        told = msgspec.json.decode(data)
-        if kind == "messageStart":
-            role = told["role"]
-        elif kind == "contentBlockStart":
-            blocks[told["contentBlockIndex"]] = dict(told["start"])
-        elif kind == "contentBlockDelta":
-            _grow(blocks.setdefault(told["contentBlockIndex"], {}), told["delta"])
-        elif kind in ("messageStop", "metadata"):
-            reply |= {name: value for name, value in told.items() if name != "p"}
-    if "stopReason" not in reply or "usage" not in reply:
-        raise ValueError("the Converse stream ended early")
-    content = [_settled(blocks[index]) for index in sorted(blocks)]
-    return reply | {"output": {"message": {"content": content, "role": role}}}
+class MessagesTranslator:
+    """One Converse stream as a Messages stream: feed it the events in order, each is answered at once.
 
+    Converse opens a block of text or thinking with its first delta, and tells the usage last. So the counts
+    of `message_start` are 0, and those of `message_delta` are the ones that count.
+    """
 
-def _grow(block: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Add a delta to what is known of its block. Text and citations gather side by side."""
-    kind, value = next(iter(delta.items()))
-    match kind:
-        case "text":
-            block["text"] = block.get("text", "") + value
-        case "citation":
-            block.setdefault("citations", []).append(value)
-        case "toolUse":
-            block["toolUse"]["input"] = block["toolUse"].get("input", "") + value["input"]
-        case "reasoningContent":
-            _grow_reasoning(block.setdefault("reasoningContent", {}), value)
-        case "toolResult":
-            block["toolResult"]["content"] = [*block["toolResult"].get("content", ()), *value]
-        case _:
-            block[kind] = value
+    def __init__(self, *, message_id: str, model: str) -> None:
+        self._id = message_id
+        self._model = model
+        self._open = -1  # the block that has been opened and not closed
+        self._started: dict[str, Any] = {}  # what contentBlockStart told of a block that comes whole
+        self._stop: dict[str, Any] = {}
+        self.complete = False  # whether the end has come
 
+    def feed(self, kind: str, data: bytes) -> list[Event]:
+        """The Messages events that a Converse event makes; none for an event of an unknown type.
 
-def _grow_reasoning(reasoning: dict[str, Any], value: Mapping[str, Any]) -> None:
-    if "redactedContent" in value:
-        reasoning["redactedContent"] = value["redactedContent"]
-        return
-    text = reasoning.setdefault("reasoningText", {"text": ""})
-    for name, piece in value.items():
-        text[name] = text.get(name, "") + piece
+        Raises ModelStreamErrorException for data that is no event of its type.
+        """
+        try:
+            return self._events(kind, msgspec.json.decode(data))
+        except NOT_AS_PROMISED as error:
+            raise ModelStreamErrorException(UNREADABLE, reason=f"{kind}: {error!r}") from error
 
+    def _events(self, kind: str, told: dict[str, Any]) -> list[Event]:
+        match kind:
+            case "messageStart":
+                return [event("message_start", message=self._message(told["role"]))]
+            case "contentBlockStart":
+                return self._start(told["contentBlockIndex"], told["start"])
+            case "contentBlockDelta":
+                return self._delta(told["contentBlockIndex"], *only(told["delta"]))
+            case "contentBlockStop":
+                return self._close(told["contentBlockIndex"])
+            case "messageStop":
+                self._stop = told
+            case "metadata":
+                return self._end(told["usage"])
+        return []
 
-def _settled(block: dict[str, Any]) -> dict[str, Any]:
-    if "citations" in block:
+    def _message(self, role: str) -> dict[str, Any]:
         return {
-            "citationsContent": {
-                "citations": block["citations"],
-                "content": [{"text": block.get("text", "")}],
-            }
+            "id": self._id,
+            "type": "message",
+            "role": role,
+            "model": self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0},
         }
-    if "toolUse" in block:
-        use = block["toolUse"]
-        return {"toolUse": use | {"input": msgspec.json.decode(use.get("input") or "{}")}}
-    return block
+
+    def _start(self, index: int, start: dict[str, Any]) -> list[Event]:
+        if "toolUse" in start:
+            return [self._opened(index, _block(start))]
+        self._started = start
+        return []
+
+    def _delta(self, index: int, kind: str, value: Any) -> list[Event]:
+        match kind:
+            case "text":
+                return self._piece(index, {"type": "text", "text": ""}, type="text_delta", text=value)
+            case "citation":
+                opening = {"type": "text", "text": "", "citations": []}
+                citation = citations.to_messages(value)
+                return self._piece(index, opening, type="citations_delta", citation=citation)
+            case "toolUse":
+                piece = {"type": "input_json_delta", "partial_json": value["input"]}
+                return [event("content_block_delta", index=index, delta=piece)]
+            case "reasoningContent" if "redactedContent" not in value:
+                name, text = only(value)
+                field = "thinking" if name == "text" else name
+                opening = {"type": "thinking", "thinking": "", "signature": ""}
+                return self._piece(index, opening, **{"type": f"{field}_delta", field: text})
+        if kind == "toolResult":
+            value = self._started.get(kind, {}) | {"content": value}
+        block = _block({kind: value})
+        if self._open == index:  # a further delta, of a kind we have never heard of
+            return [event("content_block_delta", index=index, delta=block)]
+        return [self._opened(index, block)]
+
+    def _piece(self, index: int, opening: dict[str, Any], **delta: Any) -> list[Event]:
+        """A delta, and before the first of a block its opening."""
+        opened = [] if self._open == index else [self._opened(index, opening)]
+        return [*opened, event("content_block_delta", index=index, delta=delta)]
+
+    def _opened(self, index: int, block: dict[str, Any]) -> Event:
+        self._open = index
+        return event("content_block_start", index=index, content_block=block)
+
+    def _close(self, index: int) -> list[Event]:
+        # of an empty text Converse tells nothing but the end
+        opened = [] if self._open == index else [self._opened(index, {"type": "text", "text": ""})]
+        self._open, self._started = -1, {}
+        return [*opened, event("content_block_stop", index=index)]
+
+    def _end(self, usage: dict[str, Any]) -> list[Event]:
+        self.complete = True
+        delta = _stopped(self._stop)
+        return [event("message_delta", delta=delta, usage=_usage(usage)), event("message_stop")]

@@ -5,9 +5,17 @@ In-stream faults are frames: see `frames.exception`.
 
 from __future__ import annotations
 
+from math import ceil
+
 import msgspec
 
-from outcrop.errors import Fault, InvalidApiKey, UnknownOperationException
+from outcrop.errors import (
+    Fault,
+    InvalidApiKey,
+    ServiceUnavailableException,
+    ThrottlingException,
+    UnknownOperationException,
+)
 from outcrop.wire.http import JSON, Reply
 
 # The front door's own shape for a method and path that no operation has.
@@ -23,6 +31,9 @@ def reply(fault: Fault, request_id: str) -> Reply:
         "x-amzn-requestid": request_id,
         "x-amzn-errortype": f"{fault.name}:http://internal.amazon.com/coral/{fault.origin}/",
     }
+    if isinstance(fault, ThrottlingException | ServiceUnavailableException) and fault.retry_after is not None:
+        # not AWS's: it is what an upstream asked for, and clients wait that long
+        headers["retry-after"] = str(ceil(fault.retry_after))
     return Reply(fault.status, headers, _body(fault))
 
 

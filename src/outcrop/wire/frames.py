@@ -3,8 +3,7 @@
 Knows which headers and payload shapes Bedrock puts into a frame; not who makes the events.
 
 Every event carries `p`, a prefix of a-zA-Z0-9 of random length 2 to 61, which hides the length of the text
-from an onlooker of the encrypted connection (alphabet and range: 1,784 recorded events). Keys of a payload
-are sorted, as the service sorts them.
+from an onlooker of the encrypted connection (alphabet and range: 1,784 recorded events).
 """
 
 from __future__ import annotations
@@ -72,9 +71,10 @@ def chunks(events: Iterable[bytes], padding: Padding) -> bytes:
 
 
 def converse_event(event_type: str, payload: bytes, padding: bytes) -> bytes:
-    """A frame of a Converse stream. `payload` is a JSON object; `p` is put where the sorted keys want it."""
-    # every key of these payloads (contentBlockIndex, delta, metrics, start, stopReason, usage, role) but the
-    # last four sorts before "p"; clients read by key, so it goes to the end, which costs no decoding
+    """A frame of a Converse stream. `payload` is a JSON object, to which `p` is added.
+
+    The service puts `p` among its sorted keys; clients read by key, so here it goes to the end, unsorted.
+    """
     joint = b"" if payload == b"{}" else b","
     return encode(_event_headers(event_type), b'%b%b"p":"%b"}' % (payload[:-1], joint, padding))
 

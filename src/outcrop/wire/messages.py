@@ -1,7 +1,7 @@
 """A Messages request as Bedrock's InvokeModel takes it: bytes in, a checked request out.
 
-Holds the JSON door and the first of Bedrock's two validators, which knows keys and types only. What a request
-means to a model is the second stage's (`meaning.py`, shared with Converse). Knows no HTTP and no engine.
+Holds the first of Bedrock's two validators, which knows keys and types only. What a request means to a model
+is the second stage's (`messages_rules`, shared with Converse). Knows no HTTP and no engine.
 
 The first stage speaks as AWS's validator does, the everit JSON-schema library: `#/temperature: 5 is not less
 or equal to 1`, several violations joined without a space, missing keys first, then keys too many, then
@@ -17,20 +17,17 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from outcrop.errors import ValidationException
-from outcrop.wire.content import ModelFacts
-from outcrop.wire.meaning import check_meaning
-
-__all__ = ["InvokeRequest", "ModelFacts", "check_meaning", "check_schema", "decode", "parse_request"]
+from outcrop.wire import json_body
+from outcrop.wire.json_body import NotJsonError, malformed
+from outcrop.wire.messages_blocks import ModelFacts
+from outcrop.wire.messages_rules import check_meaning
 
 # bedrock-2023-05-31 is the guide's; 2026-10-21 is what today's Anthropic SDKs send (measured).
 VERSIONS: Final = frozenset({"bedrock-2023-05-31", "2026-10-21"})
-DEEPEST: Final = 200
 # Beyond so many violations the text would only be long; then AWS's older form counts them (A many).
 _MOST_NAMED: Final = 20
 
 _NOT_JSON: Final = "Malformed input request, please reformat your input and try again."  # A, recorded
-_TOO_DEEP: Final = f"nesting is deeper than {DEEPEST} levels"  # our own limit, so our own words
-_TOO_BIG: Final = "an integer does not fit into 64 bits"  # our own limit: JSON writers here can't carry it on
 
 
 class InvokeRequest(msgspec.Struct, frozen=True):
@@ -57,50 +54,15 @@ def parse_request(body: bytes, model: ModelFacts) -> InvokeRequest:
     return InvokeRequest(request, betas, version)
 
 
-# --- the door ----------------------------------------------------------------------------------------------
-
-_decode = msgspec.json.Decoder(Any).decode
-# All digits alike and all opening brackets alike, so that one look finds either.
-_OUTLINE: Final = bytes.maketrans(b"123456789[", b"000000000{")
-_LONG_NUMBER: Final = b"0" * 19  # the shortest decimal that may not fit into 64 bits
-_LARGE: Final = 64 * 1024
-
-
 def decode(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`. Raises ValidationException when it is no JSON, no object or too deep.
-
-    Of a key that comes twice the last value counts, and only that one goes on to an engine.
-    """
+    """The JSON object in `body`. Raises ValidationException when it is no JSON, no object or too deep."""
     try:
-        value: object = _decode(body)
-    except RecursionError:
-        raise _malformed(_TOO_DEEP) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        value = json_body.read(body)
+    except NotJsonError as error:
         raise ValidationException(_NOT_JSON, reason=str(error)) from None
-    # Of a small body, looking at the outline costs less than walking; a large one has few nodes a byte.
-    outline = body.translate(_OUTLINE) if len(body) <= _LARGE else _LONG_NUMBER
-    if _LONG_NUMBER in outline or outline.count(b"{") > DEEPEST:
-        _walk(value)
     if not isinstance(value, dict):
-        raise _malformed(f"#: expected type: JSONObject, found: {_FOUND[type(value)]}")  # D
+        raise malformed(f"#: expected type: JSONObject, found: {_FOUND[type(value)]}")  # D
     return value
-
-
-def _walk(value: Any) -> None:
-    """Refuse what lies too deep or is too big, level by level, so that depth costs no stack."""
-    level: list[Any] = [[value]]
-    for _ in range(DEEPEST + 1):
-        children = [child for node in level for child in (node.values() if type(node) is dict else node)]
-        if any(type(child) is int and not -(2**63) <= child < 2**64 for child in children):
-            raise _malformed(_TOO_BIG)
-        level = [child for child in children if type(child) is dict or type(child) is list]
-        if not level:
-            return
-    raise _malformed(_TOO_DEEP)
-
-
-def _malformed(what: str) -> ValidationException:
-    return ValidationException(f"Malformed input request: {what}, please reformat your input and try again.")
 
 
 # --- the first stage: keys and types -----------------------------------------------------------------------
@@ -176,7 +138,7 @@ def check_schema(request: dict[str, Any]) -> None:
             return
     found = list(_violations(request))
     named = "".join(found) if len(found) <= _MOST_NAMED else f"{len(found)} schema violations found"
-    raise _malformed(named)
+    raise malformed(named)
 
 
 def _fits(value: Any, rule: _Rule) -> bool:

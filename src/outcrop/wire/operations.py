@@ -17,9 +17,9 @@ MIB = 1024 * 1024
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One row: AWS's name, HTTP method, path template, the largest body in bytes, and how it replies.
+    """One row: AWS's name, HTTP method, path template, and the largest body in bytes.
 
-    `service` is the endpoint that AWS serves it from; `action` is the IAM action that allows it.
+    `service` is the endpoint that AWS serves it from.
     """
 
     name: str
@@ -27,7 +27,6 @@ class Operation(msgspec.Struct, frozen=True):
     method: str
     path: str
     body_limit: int = 64 * 1024
-    streams: bool = False
 
     @property
     def signing_name(self) -> str:
@@ -48,7 +47,6 @@ OPERATIONS = (
         "POST",
         "/model/{modelId}/invoke-with-response-stream",
         _INVOKE,
-        streams=True,
     ),
     Operation("Converse", "bedrock-runtime", "POST", "/model/{modelId}/converse", _CONVERSE),
     Operation(
@@ -57,7 +55,6 @@ OPERATIONS = (
         "POST",
         "/model/{modelId}/converse-stream",
         _CONVERSE,
-        streams=True,
     ),
     Operation("CountTokens", "bedrock-runtime", "POST", "/model/{modelId}/count-tokens", _CONVERSE),
     Operation("ListFoundationModels", "bedrock", "GET", "/foundation-models"),
@@ -93,12 +90,16 @@ def _routes() -> dict[tuple[str, int, str, str], Operation]:
 _ROUTES = _routes()
 
 
-@lru_cache(maxsize=4096)
 def find(method: str, raw_path: str) -> Found | None:
     """The operation behind a method and a raw path, or None where the service has none.
 
     An STS call is any `POST /`: it comes back as GetCallerIdentity, to be told apart by its form.
     """
+    # strangers choose these paths, so only those of an ordinary size are remembered
+    return _known(method, raw_path) if len(raw_path) <= 512 else _find(method, raw_path)
+
+
+def _find(method: str, raw_path: str) -> Found | None:
     if raw_path in ("/", ""):
         return Found(BY_NAME["GetCallerIdentity"], {}) if method == "POST" else None
     parts = raw_path.split("/")[1:]
@@ -113,3 +114,6 @@ def find(method: str, raw_path: str) -> Found | None:
         if template.startswith("{")
     }
     return None if "" in labels.values() else Found(operation, labels)
+
+
+_known = lru_cache(maxsize=4096)(_find)

@@ -28,6 +28,7 @@ from outcrop.errors import (
     UnrecognizedClientException,
     ValidationException,
 )
+from outcrop.wire.constraints import Constraints
 from outcrop.wire.http import Reply
 from outcrop.wire.operations import OPERATIONS
 from outcrop.wire.sigv4 import Credentials
@@ -97,21 +98,11 @@ def session_seconds(form: Form) -> int:
             "MultiFactorAuthentication failed, unable to validate MFA code. "
             "Please verify your MFA serial number is valid and associated with this user."
         )
-    text = form.parameters.get("DurationSeconds")
-    if text is None:
-        return SESSION_SECONDS
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise ValidationException(_violation(text, "Member must be an integer"))
-    seconds = int(text)
-    if seconds < SHORTEST_SESSION:
-        raise ValidationException(
-            _violation(text, f"Member must have value greater than or equal to {SHORTEST_SESSION}")
-        )
-    if seconds > LONGEST_SESSION:
-        raise ValidationException(
-            _violation(text, f"Member must have value less than or equal to {LONGEST_SESSION}")
-        )
-    return seconds
+    constraints = Constraints()
+    given = form.parameters.get("DurationSeconds")
+    seconds = constraints.integer("durationSeconds", given, SHORTEST_SESSION, LONGEST_SESSION)
+    constraints.check()
+    return SESSION_SECONDS if seconds is None else seconds
 
 
 def caller_identity(arn: str, user_id: str, account: str, request_id: str) -> Reply:
@@ -150,13 +141,6 @@ def error(fault: Fault, request_id: str) -> Reply:
         f"<Message>{_text(fault.text)}</Message></Error>"
         f"<RequestId>{escape(request_id)}</RequestId></ErrorResponse>",
         request_id,
-    )
-
-
-def _violation(value: str, constraint: str) -> str:
-    return (
-        f"1 validation error detected: Value '{value}' at 'durationSeconds' "
-        f"failed to satisfy constraint: {constraint}"
     )
 
 

@@ -20,7 +20,7 @@ from outcrop.errors import (
     ThrottlingException,
     ValidationException,
 )
-from outcrop.wire.answers import assemble
+from outcrop.wire.messages_reply import assemble
 from suites.engine import HELLO, WEATHER, EngineSuite, question, read, streamed, whole
 
 # An answer that goes on: the grammar lets the model end after so many characters, not before.
@@ -119,6 +119,13 @@ def test_a_prefill_is_continued_and_not_repeated(engine, run):
     turns.append({"role": "assistant", "content": "The capital of France is"})
     text = run(whole(engine, messages=turns, temperature=0, max_tokens=3))["content"][0]["text"]
     assert text.startswith(" Paris")
+
+
+def test_the_default_model_does_not_say_the_same_sentence_over_and_over(engine, run):
+    said = "I am here to help you with your project. "
+    turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": said * 3 + "I am"}]
+    text = run(whole(engine, messages=turns, temperature=0, max_tokens=40))["content"][0]["text"]
+    assert said.removeprefix("I am") not in text
 
 
 def test_a_cached_prompt_is_counted_whole(engine, run):

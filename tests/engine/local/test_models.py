@@ -204,13 +204,6 @@ def test_a_folder_is_no_gguf(tmp_path):
         models.check_gguf(tmp_path)
 
 
-def test_the_data_folder_is_the_environments_or_the_platforms(monkeypatch, tmp_path):
-    monkeypatch.setenv("OUTCROP_DATA_DIR", str(tmp_path))
-    assert models.data_folder() == tmp_path
-    monkeypatch.delenv("OUTCROP_DATA_DIR")
-    assert "outcrop" in str(models.data_folder()).lower()
-
-
 def test_the_real_default_is_pinned(model):
     assert models.is_default(model)
     assert models._digest(model) == models.DEFAULT.sha256

@@ -47,10 +47,20 @@ from outcrop.engine.local.reply import Reply
 from outcrop.engine.local.room import Room
 from outcrop.engine.local.tools import choose, offered
 from outcrop.errors import ModelErrorException, ModelTimeoutException, ValidationException
-from outcrop.wire.answers import message_id, tool_use_id
+from outcrop.wire.messages_reply import message_id, tool_use_id
 
 # What the model's authors sample with; a request's own values take precedence, one by one.
 _SAMPLING: Final = {"temperature": 0.2, "top_p": 0.9, "top_k": 0, "min_p": 0.0}
+# Keeps the default model from saying one sentence over and over: in text, a token that would make a repeated
+# run longer than four costs more with each (llama.cpp's DRY sampler). Over 33 answers the share of repeated
+# runs of four words fell from 13 % to 3 %. A plain `repeat_penalty` did as much, but it also holds back the
+# token that ends an answer, for that stands in every prompt: "Hello, world" got 190 tokens instead of 5.
+_STEADY: Final = {
+    "dry_multiplier": 0.8,
+    "dry_base": 1.75,
+    "dry_allowed_length": 4,
+    "dry_penalty_last_n": 512,
+}
 # A tool call begins with tokens that the request has not: cells for them, and for picking a name.
 _CALL_CELLS: Final = 128
 
@@ -154,9 +164,8 @@ class LocalEngine:
                 f"prompt is too long: {len(prompt)} tokens > {self._window - 1} maximum"
             )
         stop = body.get("stop_sequences") or ()
-        plan = Plan(
-            prompt, body["max_tokens"], self._window, stop, _sampling(body), tools, output, question.stream
-        )
+        sampling = _sampling(body, steady=self._chatml and not tools and output is None)
+        plan = Plan(prompt, body["max_tokens"], self._window, stop, sampling, tools, output, question.stream)
         reply = Reply(message_id(os.urandom(16)), question.model.anthropic_name, len(prompt))
         events = await _started(self._events(plan, reply))
         if question.stream:
@@ -275,9 +284,9 @@ def _shapes(body: Mapping[str, Any]) -> tuple[tuple[Called, ...], Shape | None]:
     return called, shape(wanted["schema"], "output_config.format.schema") if wanted else None
 
 
-def _sampling(body: Mapping[str, Any]) -> dict[str, Any]:
+def _sampling(body: Mapping[str, Any], *, steady: bool) -> dict[str, Any]:
     given = {key: body[key] for key in ("temperature", "top_p", "top_k") if body.get(key) is not None}
-    return {**_SAMPLING, **given}
+    return {**_SAMPLING, **(_STEADY if steady else {}), **given}
 
 
 class _Started(AsyncIterator[Sequence[Event]]):

@@ -70,16 +70,6 @@ class Listed(NamedTuple):
     about: str
 
 
-def data_folder() -> Path:
-    """Where Outcrop keeps its data: `OUTCROP_DATA_DIR`, else the platform's folder for it."""
-    given = os.environ.get("OUTCROP_DATA_DIR")
-    if given:
-        return Path(given)
-    import platformdirs
-
-    return platformdirs.user_data_path("outcrop", appauthor=False)
-
-
 def default_path(data: Path) -> Path:
     """Where the default model lies in the data folder, there or not."""
     return data / "models" / DEFAULT.file

@@ -137,7 +137,13 @@ class Child:
             self._orders, socket=os.path.join(folder, "llama.sock"), key=secrets.token_hex(16)
         )
         self._link = Link(orders.socket, orders.key)
-        process = await self._spawn(orders)
+        try:
+            process = await self._spawn(orders)
+            await self._attend(process, first)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _attend(self, process: asyncio.subprocess.Process, first: asyncio.Future[None]) -> None:
         listener = asyncio.create_task(self._listen(process))
         try:
             if await self._loaded(process):
@@ -151,7 +157,6 @@ class Child:
             self._up.clear()
             await _stop(process)
             listener.cancel()
-            shutil.rmtree(folder, ignore_errors=True)
 
     async def _spawn(self, orders: Orders) -> asyncio.subprocess.Process:
         self._process = process = await asyncio.create_subprocess_exec(
@@ -199,8 +204,11 @@ class Child:
 
 
 def _check_library() -> None:
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise OutcropError("The local engine needs xllamacpp.", 'Install it: pip install "outcrop[local]"')
+    for package in ("xllamacpp", "jsonschema"):  # both are imported later: in the child, and for a schema
+        if importlib.util.find_spec(package) is None:
+            raise OutcropError(
+                f"The local engine needs the package {package}.", 'Run: pip install "outcrop[local]"'
+            )
 
 
 def _fail(future: asyncio.Future[None], error: OutcropError) -> None:

@@ -1,8 +1,8 @@
 """The second stage of validation: what a Messages request asks for, and whether this model does that.
 
 InvokeModel and Converse share it (Converse's refusals get a prefix there). Holds the parameters, tools,
-thinking and beta flags; messages are `conversation.py`'s, blocks `content.py`'s. Knows no keys that only
-InvokeModel has, no bytes and no engine.
+thinking and beta flags; for messages it goes to `messages_turns`. Knows no keys that only InvokeModel has, no
+bytes and no engine.
 
 Bedrock hands on the Claude API's own words here. Order of the fields: measured on the live API, 2026-08.
 A = recorded or documented, C = quoted by users (Bedrock's where it says so) or measured on the live API,
@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from outcrop.errors import ValidationException
-from outcrop.wire.content import (
+from outcrop.wire.messages_blocks import (
     MisfitError,
     ModelFacts,
     check_cache_mark,
@@ -25,7 +25,7 @@ from outcrop.wire.content import (
     tag_of,
     wrong_tag,
 )
-from outcrop.wire.conversation import (
+from outcrop.wire.messages_turns import (
     check_cache_marks,
     check_messages,
     check_order,
@@ -296,9 +296,7 @@ def _thinking(value: Any, asked: Asked) -> None:
 
 
 def _check_budget(thinking: Body, asked: Asked) -> None:
-    if (
-        "sampling_params" not in asked.model.features
-    ):  # the models that lost the one lost the other (Opus 4.7 on)
+    if "thinking_budget" not in asked.model.features:
         raise ValidationException(  # C many, Bedrock
             '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" '
             'and "output_config.effort" to control thinking behavior.'

@@ -6,7 +6,6 @@ frames, no clock; random bytes come in as arguments.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -18,7 +17,18 @@ from outcrop.wire.sse import Event
 METRICS: Final = "amazon-bedrock-invocationMetrics"
 
 # AWS's description of the exception (botocore); what exactly could not be read stays in our own log.
-_UNREADABLE: Final = "The request failed due to an error while processing the model."
+UNREADABLE: Final = "The request failed due to an error while processing the model."
+
+
+# What reading an engine's answer raises when it is no JSON, or lacks what its type promises.
+NOT_AS_PROMISED: Final = (
+    msgspec.MsgspecError,
+    RecursionError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
 
 
 # --- what an answer cost and why it ended ------------------------------------------------------------------
@@ -111,7 +121,7 @@ def read_whole(body: bytes) -> Summary:
     try:
         message = _read_message(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelErrorException(_UNREADABLE, reason=f"reply: {error}") from None
+        raise ModelErrorException(UNREADABLE, reason=f"reply: {error}") from None
     return Summary(
         message.id or "",
         message.model or "",
@@ -150,7 +160,7 @@ class Tally:
             elif type_ == "message_delta":
                 self._delta(_read_delta(data))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ModelStreamErrorException(_UNREADABLE, reason=f"{type_}: {error}") from None
+            raise ModelStreamErrorException(UNREADABLE, reason=f"{type_}: {error}") from None
 
     def _start(self, message: _Message) -> None:
         self.id, self.model = message.id or "", message.model or ""
@@ -212,19 +222,8 @@ def assemble(events: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
         for type_, data in events:
             fold.feed(type_, _read_object(data))
         return fold.finish()
-    except _NOT_AS_PROMISED as error:
-        raise ModelStreamErrorException(_UNREADABLE, reason=f"stream: {error!r}") from None
-
-
-# What folding raises when an event is no JSON, or lacks what its type promises.
-_NOT_AS_PROMISED: Final = (
-    msgspec.MsgspecError,
-    RecursionError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-)
+    except NOT_AS_PROMISED as error:
+        raise ModelStreamErrorException(UNREADABLE, reason=f"stream: {error!r}") from None
 
 
 class _Fold:
@@ -331,10 +330,11 @@ def as_events(message: Mapping[str, Any]) -> list[Event]:
     }
     if usage is not None and "output_tokens" in usage:
         ending["usage"] = {"output_tokens": usage["output_tokens"]}
-    return [*events, _event("message_delta", **ending), _event("message_stop")]
+    return [*events, event("message_delta", **ending), event("message_stop")]
 
 
-def _event(type_: str, **parts: Any) -> Event:
+def event(type_: str, **parts: Any) -> Event:
+    """An event of a Messages stream, of that type and with these members."""
     return Event(type_, _write({"type": type_, **parts}))
 
 
@@ -344,7 +344,7 @@ def _start_of(message: Mapping[str, Any]) -> Event:
     usage = message.get("usage")
     if usage is not None and "output_tokens" in usage:
         start["usage"] = {**usage, "output_tokens": min(usage["output_tokens"] or 0, 1)}
-    return _event("message_start", message=start)
+    return event("message_start", message=start)
 
 
 def _events_of(index: int, block: Mapping[str, Any]) -> list[Event]:
@@ -362,9 +362,9 @@ def _events_of(index: int, block: Mapping[str, Any]) -> list[Event]:
         json = _write(block["input"]).decode() if block["input"] else ""
         deltas.append({"type": "input_json_delta", "partial_json": json})
     return [
-        _event("content_block_start", index=index, content_block=begun),
-        *(_event("content_block_delta", index=index, delta=delta) for delta in deltas),
-        _event("content_block_stop", index=index),
+        event("content_block_start", index=index, content_block=begun),
+        *(event("content_block_delta", index=index, delta=delta) for delta in deltas),
+        event("content_block_stop", index=index),
     ]
 
 
@@ -380,27 +380,17 @@ def message_id(random: bytes) -> str:
 
 
 def tool_use_id(random: bytes) -> str:
-    """`toolu_bdrk_` and 24 characters, from 16 random bytes: InvokeModel's ids. A, recorded."""
+    """`toolu_bdrk_` and 24 characters, from 16 random bytes: the ids of tool calls. A, recorded."""
     return f"toolu_bdrk_{_claude_id(random)}"
-
-
-def converse_tool_use_id(random: bytes) -> str:
-    """`tooluse_` and 22 URL-safe characters, from 16 random bytes: Converse's ids. A, recorded."""
-    _check_random(random)
-    return f"tooluse_{urlsafe_b64encode(random)[:22].decode()}"
 
 
 def _claude_id(random: bytes) -> str:
     """`01` (the form's version, as recorded) and 22 characters of base 58, which just hold 128 bits."""
-    _check_random(random)
+    if len(random) != _RANDOM_BYTES:
+        raise ValueError(f"an id takes {_RANDOM_BYTES} random bytes, not {len(random)}")
     number = int.from_bytes(random, "big")
     digits = []
     for _ in range(22):
         number, digit = divmod(number, 58)
         digits.append(_BASE58[digit])
     return "01" + "".join(reversed(digits))
-
-
-def _check_random(random: bytes) -> None:
-    if len(random) != _RANDOM_BYTES:
-        raise ValueError(f"an id takes {_RANDOM_BYTES} random bytes, not {len(random)}")

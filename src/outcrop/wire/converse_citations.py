@@ -47,7 +47,7 @@ def to_converse(citation: Mapping[str, Any]) -> dict[str, Any]:
             if citation.get(field) is not None
         }
         if location.member == "web":
-            where = {"domain": urlsplit(where.get("url", "")).hostname or "", **where}
+            where = {"domain": _domain(where.get("url", "")), **where}
         found["location"] = {location.member: where}
     if citation.get("source") is not None:
         found["source"] = citation["source"]
@@ -57,6 +57,14 @@ def to_converse(citation: Mapping[str, Any]) -> dict[str, Any]:
     if title is not None:
         found["title"] = title
     return found
+
+
+def _domain(url: str) -> str:
+    """The host in a URL; "" where there is none to be found."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def to_messages(citation: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The messages of a request: roles, their order, tool calls and their results, marks for the prompt cache.
 
-Knows how messages stand to each other; what a single block must hold is `content.py`'s.
+Knows how messages stand to each other; what a single block must hold is `messages_blocks`'s.
 
 Wording as the Claude API has it. A = recorded or documented, C = quoted by users or measured on the live API
 (2026-08), D = wording after its siblings.
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from outcrop.errors import ValidationException
-from outcrop.wire.content import (
+from outcrop.wire.messages_blocks import (
     MisfitError,
     ModelFacts,
     check_block,
@@ -30,15 +30,6 @@ _SYSTEM_BLOCKS: Final = frozenset({"text", "tool_addition", "tool_removal"})
 _SYSTEM_SUFFIX: Final = (
     "; the directive-only form (content: [] with output_config) is accepted at any position"
 )
-
-
-def takes_system_messages(model: ModelFacts) -> bool:
-    """Whether `system` may be a message's role.
-
-    Models from Opus 4.8 on take it (A, recorded). The catalogue has no flag for it; having no sampling
-    parameters is the nearest one, one model (Opus 4.7) too generous.
-    """
-    return "sampling_params" not in model.features
 
 
 # --- each message by itself --------------------------------------------------------------------------------
@@ -82,7 +73,7 @@ def _check_other_role(role: str, model: ModelFacts) -> None:
         raise ValidationException(
             f'messages: Unexpected role "{role}". Allowed roles are "user" or "assistant"'  # C, measured
         )
-    if not takes_system_messages(model):
+    if "system_messages" not in model.features:
         raise ValidationException(  # C, from Bedrock
             'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, '
             'not "system" as an input message role.'

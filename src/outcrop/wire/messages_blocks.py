@@ -174,7 +174,9 @@ def check_block(block: Any, model: ModelFacts, kinds: Mapping[str, _Kind] | None
 
 def is_plain_text(block: Any) -> bool:
     """Whether a block is a text block with nothing to object to: most are, and this is the short way."""
-    if type(block) is not dict or block.get("type") != "text" or "cache_control" in block:
+    if type(block) is not dict or block.get("type") != "text":
+        return False
+    if "cache_control" in block or "citations" in block:
         return False
     text = block.get("text")
     return type(text) is str and bool(text) and not text.isspace()
@@ -203,6 +205,10 @@ def _text(block: dict[str, Any], _: ModelFacts) -> None:
     if not text and block.get("cache_control"):
         raise MisfitError("", "cache_control cannot be set for empty text blocks")  # C many
     refuse_empty_text(text)
+    if block.get("citations") is not None:
+        for index, citation in enumerate(need(block, "citations", list)):
+            if type(citation) is not dict:
+                raise MisfitError(f"citations.{index}", _SHOULD_BE[dict])  # D
 
 
 def _tool_use(block: dict[str, Any], _: ModelFacts) -> None:
@@ -215,15 +221,20 @@ def _tool_result(block: dict[str, Any], model: ModelFacts) -> None:
     content = block.get("content")
     if content is None or type(content) is str:  # a tool may have nothing to say
         return
-    try:
-        must_be(content, list)
-    except MisfitError as misfit:
-        raise misfit.within("content") from None
-    for index, part in enumerate(content):
+    _check_parts(block, model, _RESULT_BLOCKS)
+
+
+def _check_parts(holder: dict[str, Any], model: ModelFacts, kinds: Mapping[str, _Kind]) -> None:
+    """The blocks inside another one, `holder["content"]`."""
+    for index, part in enumerate(need(holder, "content", list)):
         try:
-            check_block(part, model, _RESULT_BLOCKS)
+            check_block(part, model, kinds)
         except MisfitError as misfit:
             raise misfit.within(f"content.{index}") from None
+
+
+def _search_result(block: dict[str, Any], model: ModelFacts) -> None:
+    _check_parts(block, model, {"text": _TEXT})
 
 
 # --- images and documents ----------------------------------------------------------------------------------
@@ -297,12 +308,15 @@ def _no_urls() -> MisfitError:
 
 def _document(block: dict[str, Any], model: ModelFacts) -> None:
     source = block["source"]
+    for name in ("title", "context"):
+        if block.get(name) is not None:
+            need(block, name, str)
     try:
         kind = tag_of(source, ("base64", "content", "text", "url"))  # C: `file` needs a beta Bedrock has not
         if kind == "url":
             raise _no_urls()
         try:
-            _SOURCES[kind](source)
+            _SOURCES[kind](source, model)
         except MisfitError as misfit:
             raise misfit.within(kind) from None
     except MisfitError as misfit:
@@ -311,7 +325,7 @@ def _document(block: dict[str, Any], model: ModelFacts) -> None:
         raise ValidationException(f"'{model.anthropic_name}' does not support PDF input.")  # D
 
 
-def _pdf_source(source: dict[str, Any]) -> None:
+def _pdf_source(source: dict[str, Any], _: ModelFacts) -> None:
     if need(source, "media_type", str) != "application/pdf":
         raise MisfitError("media_type", "Input should be 'application/pdf'")  # D
     data = need(source, "data", str)
@@ -322,22 +336,22 @@ def _pdf_source(source: dict[str, Any]) -> None:
         raise MisfitError("data", "The PDF specified was not valid.")  # C many
 
 
-def _text_source(source: dict[str, Any]) -> None:
+def _text_source(source: dict[str, Any], _: ModelFacts) -> None:
     if need(source, "media_type", str) != "text/plain":
         raise MisfitError("media_type", "Input should be 'text/plain'")  # D
     need(source, "data", str)
 
 
-def _content_source(source: dict[str, Any]) -> None:
+def _content_source(source: dict[str, Any], model: ModelFacts) -> None:
     if type(source.get("content")) is not str:
-        need(source, "content", list)
+        _check_parts(source, model, {"text": _TEXT, "image": _IMAGE})
 
 
 _SOURCES: Final = {"base64": _pdf_source, "text": _text_source, "content": _content_source}
 
 _DOCUMENT: Final = _Kind((("source", dict),), _document)
 _IMAGE: Final = _Kind((("source", dict),), _image)
-_SEARCH_RESULT: Final = _Kind((("source", str), ("title", str), ("content", list)))
+_SEARCH_RESULT: Final = _Kind((("source", str), ("title", str), ("content", list)), _search_result)
 _TEXT: Final = _Kind((("text", str),), _text)
 
 # What a tool's result may hold; a tool_reference is what a tool search has found.
@@ -357,7 +371,7 @@ BLOCKS: Final[dict[str, _Kind]] = {
     "image": _IMAGE,
     "redacted_thinking": _Kind((("data", str),)),
     "search_result": _SEARCH_RESULT,
-    "server_tool_use": _Kind(),
+    "server_tool_use": _Kind((("id", str), ("name", str), ("input", dict))),
     "text": _TEXT,
     "thinking": _Kind((("thinking", str), ("signature", str))),
     "tool_result": _Kind((("tool_use_id", str),), _tool_result),

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from outcrop.errors import ValidationException
-from outcrop.service.constraints import Constraints
+from outcrop.wire.constraints import Constraints
 
 
 def refusal(constraints: Constraints) -> str:

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from outcrop.engine import Event
 from outcrop.errors import ModelErrorException, ModelStreamErrorException
-from outcrop.wire.answers import (
+from outcrop.wire.messages_reply import (
     METRICS,
     CacheCreation,
     Tally,
     Usage,
     as_events,
     assemble,
-    converse_tool_use_id,
     message_id,
     read_whole,
     tool_use_id,
@@ -405,13 +404,12 @@ def test_ids_have_the_services_form(random: bytes) -> None:
     base58 = "[1-9A-HJ-NP-Za-km-z]"
     assert re.fullmatch(f"msg_bdrk_01{base58}{{22}}", message_id(random))
     assert re.fullmatch(f"toolu_bdrk_01{base58}{{22}}", tool_use_id(random))
-    assert re.fullmatch("tooluse_[A-Za-z0-9_-]{22}", converse_tool_use_id(random))
 
 
 def test_ids_tell_all_random_bytes_apart() -> None:
     most, least = b"\xff" * 16, b"\x00" * 16
     near = b"\x00" * 15 + b"\x01"
     assert len({message_id(random) for random in (most, least, near)}) == 3
-    for make in (message_id, tool_use_id, converse_tool_use_id):
+    for make in (message_id, tool_use_id):
         with pytest.raises(ValueError, match="16 random bytes"):
             make(b"short")

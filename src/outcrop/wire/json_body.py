@@ -1,0 +1,64 @@
+"""A request's body as JSON: read once, bounded in depth and in the size of its integers.
+
+Knows JSON and our limits; not which operation the body is for, whose own refusal of broken JSON it has to be.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from outcrop.errors import ValidationException
+
+DEEPEST: Final = 200
+
+_decode = msgspec.json.Decoder(Any).decode
+# All digits alike and all opening brackets alike, so that one look finds either.
+_OUTLINE: Final = bytes.maketrans(b"123456789[", b"000000000{")
+_LONG_NUMBER: Final = b"0" * 19  # the shortest decimal that may not fit into 64 bits
+_LARGE: Final = 64 * 1024
+# both are our own limits, so our own words
+_TOO_DEEP: Final = f"nesting is deeper than {DEEPEST} levels"
+_TOO_BIG: Final = "an integer does not fit into 64 bits"  # JSON writers here can't carry it on
+
+
+class NotJsonError(ValueError):
+    """The bytes are not JSON in UTF-8."""
+
+
+def read(body: bytes) -> Any:
+    """The JSON value in `body`.
+
+    Of a key that comes twice the last value counts, and only that one goes on to an engine. Raises
+    NotJsonError, or ValidationException where the value is over our limits.
+    """
+    try:
+        value: object = _decode(body)
+    except RecursionError:
+        raise malformed(_TOO_DEEP) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotJsonError(str(error)) from None
+    # Of a small body, looking at the outline costs less than walking; a large one has few nodes a byte.
+    outline = body.translate(_OUTLINE) if len(body) <= _LARGE else _LONG_NUMBER
+    if _LONG_NUMBER in outline or outline.count(b"{") > DEEPEST:
+        _walk(value)
+    return value
+
+
+def malformed(what: str) -> ValidationException:
+    """The refusal of a body, as InvokeModel's first validator frames it."""
+    return ValidationException(f"Malformed input request: {what}, please reformat your input and try again.")
+
+
+def _walk(value: Any) -> None:
+    """Refuse what lies too deep or is too big, level by level, so that depth costs no stack."""
+    level: list[Any] = [[value]]
+    for _ in range(DEEPEST + 1):
+        children = [child for node in level for child in (node.values() if type(node) is dict else node)]
+        if any(type(child) is int and not -(2**63) <= child < 2**64 for child in children):
+            raise malformed(_TOO_BIG)
+        level = [child for child in children if type(child) is dict or type(child) is list]
+        if not level:
+            return
+    raise malformed(_TOO_DEEP)
