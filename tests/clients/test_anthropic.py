@@ -72,6 +72,23 @@ class TestSync:
         client = AnthropicBedrock(api_key=endpoint.api_key()[1])
         assert client.messages.create(**HELLO).content[0].text == "Hello from the script."
 
+    def test_an_address_can_name_the_region_of_an_api_key(self, endpoint):
+        token, haiku = endpoint.api_key()[1], "eu.anthropic.claude-haiku-4-5-20251001-v1:0"
+        with AnthropicBedrock(api_key=token, base_url=f"{endpoint.url}/region/eu-west-1") as client:
+            assert client.messages.create(**{**HELLO, "model": haiku}).content[0].text
+        client = AnthropicBedrock(api_key=token, base_url=endpoint.url, max_retries=0)
+        with client, pytest.raises(anthropic.BadRequestError, match="model identifier is invalid"):
+            client.messages.create(**{**HELLO, "model": haiku})
+
+    def test_a_signature_of_another_region_than_the_address_is_refused(self, endpoint):
+        address = f"{endpoint.url}/region/eu-west-1"
+        keys = {"aws_access_key": endpoint.access_key, "aws_secret_key": endpoint.secret_key}
+        with AnthropicBedrock(**keys, aws_region="eu-west-1", base_url=address) as client:
+            assert client.messages.create(**HELLO).content[0].text
+        client = AnthropicBedrock(**keys, aws_region="us-west-2", base_url=address, max_retries=0)
+        with client, pytest.raises(anthropic.PermissionDeniedError, match="scoped to a valid region"):
+            client.messages.create(**HELLO)
+
     @pytest.mark.parametrize(
         ("fault", "kind"),
         [

@@ -38,7 +38,7 @@ class Story:
         clock = Clock(lambda: 1_000.0, lambda: 5.0, lambda: f"id-{next(ids)}")
         self.service = Service(self, {"InvokeModel": self.answer}, clock, [self.step(name) for name in steps])
 
-    def examine(self, head, operation, now):
+    def examine(self, head, operation, now, region):
         self.journal.append(f"examine {operation.name} at {now:.0f}")
         if self.faults["examine"]:
             raise self.faults["examine"]

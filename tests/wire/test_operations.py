@@ -32,3 +32,25 @@ def test_a_strangers_long_paths_are_not_kept():
     before = operations._known.cache_info().currsize
     assert find("POST", f"/model/{'x' * 600}/invoke").operation.name == "InvokeModel"
     assert operations._known.cache_info().currsize == before
+
+
+@pytest.mark.parametrize(
+    ("path", "region"),
+    [
+        ("/region/eu-west-1/foundation-models", "eu-west-1"),
+        ("/region/ap-northeast-1/model/x%3A0/invoke", "ap-northeast-1"),
+        ("/region/us-east-1/", "us-east-1"),
+        ("/region/us-east-1", "us-east-1"),
+        ("/foundation-models", ""),
+    ],
+)
+def test_an_address_may_name_a_region(path, region):
+    found = find("GET" if path.endswith("models") else "POST", path)
+    assert found.region == region
+
+
+@pytest.mark.parametrize(
+    "path", ["/region/nowhere/foundation-models", "/region//foundation-models", "/region/"]
+)
+def test_what_is_no_region_is_no_path_of_ours(path):
+    assert find("GET", path) is None

@@ -8,6 +8,7 @@ from typing import Any
 
 from outcrop.engine import Lack
 from outcrop.errors import ValidationException
+from outcrop.wire.converse_rules import unsupported_block
 
 
 def refuse_lacks(body: dict[str, Any], lacks: AbstractSet[Lack]) -> None:
@@ -24,23 +25,15 @@ def _asked(body: dict[str, Any]) -> Iterator[tuple[Lack, str]]:
     for block in _blocks(body):
         kind = block.get("type")
         if kind == "image":
-            yield "images", _content_block("image")
+            yield "images", unsupported_block("image").text
         elif kind == "document":
-            yield "documents", _content_block("document")
+            yield "documents", unsupported_block("document").text
     if body.get("tools"):
         yield "tools", "This model doesn't support tool use."
     if body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
         yield "thinking", "This model doesn't support thinking."
     if (body.get("output_config") or {}).get("format"):
         yield "structured_output", "This model doesn't support structured output."
-
-
-def _content_block(kind: str) -> str:
-    # recorded for a video block on Claude
-    return (
-        f"This model doesn't support the {kind} content block that you provided. "
-        "Update the content block and try again."
-    )
 
 
 def _blocks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -41,7 +41,7 @@ class Claim(Protocol):
 class Identity(Protocol):
     """What the chain needs of authentication."""
 
-    def examine(self, head: Head, operation: Operation, now: float) -> Claim:
+    def examine(self, head: Head, operation: Operation, now: float, region: str) -> Claim:
         """Raises an AuthFault, or InvalidApiKey, for what the head alone shows to be wrong."""
 
 
@@ -93,7 +93,7 @@ class Service:
 
     async def _admit(self, head: Head, found: Found, read_body: ReadBody, request_id: str) -> Call:
         received, began = self._clock.wall(), self._clock.monotonic()
-        claim = self._identity.examine(head, found.operation, received)
+        claim = self._identity.examine(head, found.operation, received, found.region)
         body = await read_body(found.operation.body_limit)
         principal = claim.verify(body)
         operation = found.operation

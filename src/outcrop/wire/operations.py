@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from outcrop.ids import is_region
+
 MIB = 1024 * 1024
 
 
@@ -70,10 +72,14 @@ BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in O
 
 
 class Found(msgspec.Struct, frozen=True):
-    """An operation and the labels of its path, decoded. `sts` is still undecided among its actions."""
+    """An operation and the labels of its path, decoded. `sts` is still undecided among its actions.
+
+    `region` is the one that the address names, "" where it names none.
+    """
 
     operation: Operation
     labels: Mapping[str, str]
+    region: str = ""
 
 
 def _routes() -> dict[tuple[str, int, str, str], Operation]:
@@ -93,6 +99,9 @@ _ROUTES = _routes()
 def find(method: str, raw_path: str) -> Found | None:
     """The operation behind a method and a raw path, or None where the service has none.
 
+    AWS has an endpoint a region, and this is one for all of them: `/region/eu-west-1` before a path says
+    which is meant, for credentials that name none (a long-term API key).
+
     An STS call is any `POST /`: it comes back as GetCallerIdentity, to be told apart by its form.
     """
     # strangers choose these paths, so only those of an ordinary size are remembered
@@ -100,9 +109,10 @@ def find(method: str, raw_path: str) -> Found | None:
 
 
 def _find(method: str, raw_path: str) -> Found | None:
-    if raw_path in ("/", ""):
-        return Found(BY_NAME["GetCallerIdentity"], {}) if method == "POST" else None
-    parts = raw_path.split("/")[1:]
+    region, path = _region_of(raw_path)
+    if path in ("/", ""):
+        return Found(BY_NAME["GetCallerIdentity"], {}, region) if method == "POST" else None
+    parts = path.split("/")[1:]
     operation = _ROUTES.get((method, len(parts), parts[0], parts[-1])) or _ROUTES.get(
         (method, len(parts), parts[0], "")
     )
@@ -113,7 +123,14 @@ def _find(method: str, raw_path: str) -> Found | None:
         for template, part in zip(operation.path.split("/")[1:], parts, strict=True)
         if template.startswith("{")
     }
-    return None if "" in labels.values() else Found(operation, labels)
+    return None if "" in labels.values() else Found(operation, labels, region)
+
+
+def _region_of(raw_path: str) -> tuple[str, str]:
+    if not raw_path.startswith("/region/"):
+        return "", raw_path
+    region, slash, rest = raw_path.removeprefix("/region/").partition("/")
+    return (region, slash + rest) if is_region(region) else ("", raw_path)
 
 
 _known = lru_cache(maxsize=4096)(_find)

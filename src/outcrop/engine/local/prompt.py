@@ -18,7 +18,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from outcrop.engine.local.tools import Tool
-from outcrop.errors import ModelErrorException, ValidationException
+from outcrop.errors import ModelErrorException
+from outcrop.wire.converse_rules import unsupported_block
 
 
 class Piece(NamedTuple):
@@ -106,10 +107,7 @@ def _block(block: Mapping[str, Any]) -> tuple[Piece, ...]:
     if kind == "document" and source.get("type") == "text":
         heading = "\n".join(block[key] for key in ("title", "context") if block.get(key))
         return (Piece(f"{heading}\n{source['data']}" if heading else source["data"]),)
-    raise ValidationException(
-        f"This model doesn't support the {kind} content block that you provided. "
-        "Update the content block and try again."
-    )
+    raise unsupported_block(str(kind))
 
 
 def _json(value: Any) -> str:
