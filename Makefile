@@ -44,7 +44,8 @@ clean: ## remove what was installed and cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
 
 # The first Python that is new enough; PYTHON=… chooses another. A pyenv shim can be on the path and not run, so
-# each is tried. Debian keeps `venv` in a package of its own.
+# each is tried. Debian keeps `venv` in a package of its own. The first line that pip writes into awscli's script can't
+# hold a path with spaces, so that script is replaced.
 $(STAMP): requirements.lock pyproject.toml
 	@set -eu; chosen=; \
 	for name in $(PYTHON) python3.13 python3.12 python3.11 python3 python3.14; do \
@@ -56,11 +57,13 @@ $(STAMP): requirements.lock pyproject.toml
 		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 			echo "$$chosen can't make virtual environments: apt-get install $$package" >&2; exit 1; \
 		fi; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package; \
+		echo "Installing $$package …"; apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null; \
 	fi; \
 	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $$chosen -m venv --clear $(VENV); fi; \
 	echo "Installing into $(VENV) with $$($(BIN)/python --version) …"; \
 	quiet=; if [ ! -t 1 ]; then quiet=--quiet; fi; \
 	$(BIN)/python -m pip install --disable-pip-version-check $$quiet --require-hashes -r requirements.lock; \
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps -e .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps -e .; \
+	printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m awscli "$$@"\n' >$(BIN)/aws
 	@touch $@

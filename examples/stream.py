@@ -7,10 +7,11 @@ Run it with: outcrop exec -- python examples/stream.py
 import boto3
 
 bedrock = boto3.client(service_name="bedrock-runtime")
+prompt = "Hello, world! Tell me a very short story about a stone, in two sentences."
 
 response = bedrock.converse_stream(
     modelId="global.anthropic.claude-sonnet-4-5-20250929-v1:0",
-    messages=[{"role": "user", "content": [{"text": "Hello, world! Tell me a story about a stone."}]}],
+    messages=[{"role": "user", "content": [{"text": prompt}]}],
     inferenceConfig={"maxTokens": 128},
 )
 

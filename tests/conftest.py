@@ -26,12 +26,13 @@ def endpoint(running_endpoint):
 @pytest.fixture(scope="session")
 def model():
     """The local engine's model file: OUTCROP_TEST_MODEL, or the default one, fetched if need be."""
+    from outcrop import config
     from outcrop.engine.local import models
     from outcrop.errors import OutcropError
 
     if given := os.environ.get("OUTCROP_TEST_MODEL"):
         return Path(given)
     try:
-        return models.pull(models.data_folder(), lambda done, total: None)
+        return models.pull(config.load().settings.data.folder, lambda done, total: None)
     except OutcropError as error:
         return missing(f"the model can't be fetched: {error}")

@@ -159,6 +159,20 @@ def test_an_unknown_variable_is_refused_like_an_unknown_key():
     assert "Did you mean 'port'?" in error.fix
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("OUTCROP_PORT", "OUTCROP_SERVER__PORT"), ("OUTCROP_ENGINE", "OUTCROP_ENGINE__KIND")],
+)
+def test_a_variable_without_its_section_is_refused_and_not_ignored(name: str, wanted: str):
+    error = refusal("", **{name: "1"})
+    assert error.what.startswith(f"{name}: ")
+    assert error.fix == f"Write {wanted}."
+
+
+def test_variables_that_are_not_settings_are_left_alone():
+    config.load(env={"OUTCROP_PORT": "tcp://10.0.0.1:80", "OUTCROP_LOG": "debug", "OUTCROP_CONFIG": ""})
+
+
 def test_a_path_in_the_file_is_relative_to_the_file(tmp_path: Path):
     (tmp_path / "sub").mkdir()
     path = written("[engine.local]\nmodel_file = 'm.gguf'\n", "sub/outcrop.toml")
@@ -193,6 +207,7 @@ def test_a_secret_from_a_file_loses_its_line_end(tmp_path: Path):
 def test_anthropics_key_is_sent_to_anthropic_only():
     env = {"ANTHROPIC_API_KEY": "sk"}
     assert config.Messages().key(env) == "sk"
+    assert config.Messages(base_url="https://api.anthropic.com/v1/").key(env) == "sk"
     assert config.Messages(base_url="http://127.0.0.1:11434").key(env) == ""
     with pytest.raises(ConfigError, match="ANTHROPIC_API_KEY is not set"):
         config.Messages().key({})

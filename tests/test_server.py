@@ -1,5 +1,6 @@
 """The server under clients that are slow, gone, greedy or malformed; all over real sockets."""
 
+import asyncio
 import json
 import socket
 import ssl
@@ -11,9 +12,13 @@ import pytest
 
 from endpoint import REGION, start, wait_until
 from gate import Gate
+from outcrop import endpoint as product
+from outcrop import tls
 from outcrop.config import Settings
 from outcrop.config.settings import Server
-from outcrop.engine.scripted import Script
+from outcrop.engine.scripted import Script, ScriptedEngine
+from outcrop.errors import OutcropError
+from outcrop.server import Application, Limits, Listener, check_listener, serve
 from outcrop.wire import sigv4
 from outcrop.wire.eventstream import FrameBuffer
 from outcrop.wire.http import Head
@@ -35,6 +40,34 @@ def hasty(tmp_path_factory):
     endpoint = start(tmp_path_factory.mktemp("hasty"), settings)
     yield endpoint
     endpoint.stop()
+
+
+class Silent:
+    """A service that never answers."""
+
+    async def handle(self, head, read_body):
+        await asyncio.Event().wait()
+
+    def stop(self):
+        """It has no streams."""
+
+
+SCOPE = {
+    "type": "http",
+    "method": "GET",
+    "raw_path": b"/",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost")],
+    "http_version": "1.1",
+}
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+async def ignore(message):
+    """Takes what the application sends."""
 
 
 class TestPassingOn:
@@ -193,6 +226,78 @@ class TestStopping:
             status, headers, _ = wire.reply()
         assert status == 503
         assert headers["x-amzn-errortype"].startswith("ServiceUnavailableException")
+
+    def test_in_a_hurry_nothing_is_waited_for(self):
+        async def life():
+            application = Application(Silent(), Limits(drain=60))
+            running = asyncio.create_task(application(dict(SCOPE), never, ignore))
+            await asyncio.sleep(0)
+            draining = asyncio.create_task(application.drain())
+            await asyncio.sleep(0)
+            assert not running.done()
+            application.hurry()
+            await asyncio.wait_for(draining, 5)
+            assert running.done()
+
+        asyncio.run(life())
+
+
+class TestListening:
+    def test_what_to_do_depends_on_why_it_fails(self):
+        with pytest.raises(OutcropError) as caught:
+            check_listener(Listener("192.0.2.1", 8080))  # an address for documentation (RFC 5737)
+        assert "--host" in caught.value.fix
+        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OutcropError) as caught:
+            check_listener(Listener("127.0.0.1", taken.getsockname()[1]))
+        assert "--port" in caught.value.fix
+
+    def test_a_certificate_that_is_of_no_use_is_told_before_anything_starts(self, tmp_path):
+        files, others = tls.ensure(tmp_path / "one"), tls.ensure(tmp_path / "other")
+        check_listener(Listener("127.0.0.1", 0, files.certificate, files.key))
+        for certificate, key in (
+            (tmp_path / "none.pem", files.key),
+            (files.key, files.key),
+            (files.certificate, others.key),
+        ):
+            with pytest.raises(OutcropError, match="can't be used for TLS"):
+                check_listener(Listener("127.0.0.1", 0, certificate, key))
+
+    def test_a_server_that_ends_by_itself_is_an_error(self, monkeypatch):
+        class Brief:
+            async def serve(self):
+                await asyncio.sleep(0.1)
+
+            def stop(self):
+                """Nothing runs any more."""
+
+        async def life():
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                monkeypatch.setattr("outcrop.server._granian", lambda *_: Brief())
+                listener = Listener("127.0.0.1", listening.getsockname()[1])
+                await serve(Application(Silent()), [listener], asyncio.Event())
+
+        with pytest.raises(OutcropError, match="ended by itself"):
+            asyncio.run(life())
+
+    def test_told_to_stop_while_the_engine_starts_it_starts_no_longer(self):
+        class Loading(ScriptedEngine):
+            cancelled = False
+
+            async def start(self):
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    self.cancelled = True
+                    raise
+
+        async def life():
+            engine, stop = Loading(), asyncio.Event()
+            asyncio.get_running_loop().call_soon(stop.set)
+            assert not await product._started(engine, stop)
+            assert engine.cancelled
+            assert await product._started(ScriptedEngine(), asyncio.Event())
+
+        asyncio.run(life())
 
 
 class TestTls:

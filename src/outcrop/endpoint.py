@@ -37,7 +37,7 @@ def application(settings: Settings, engine: Engine, keys: Keys) -> Application:
     """The ASGI app of an endpoint; any ASGI server can carry it."""
     bedrock = settings.bedrock
     catalog = Catalog.load(bedrock.edition)
-    identity = Identity(keys, bedrock.region, int(bedrock.clock_skew))
+    identity = Identity(keys, bedrock.region, bedrock.clock_skew)
     runtime = Runtime(
         catalog,
         engine,
@@ -62,16 +62,35 @@ async def run(
     listeners: list[Listener],
     on_ready: Callable[[], None] | None = None,
 ) -> None:
-    """Start the engine, serve until SIGTERM or SIGINT, and stop it again.
+    """Start the engine, serve until SIGTERM or SIGINT, and stop it again. A second signal ends it at once.
 
     Raises OutcropError when the engine can't be made ready or a port is taken.
     """
     stop = asyncio.Event()
+    app = application(settings, engine, keys)
+
+    def on_signal() -> None:
+        if stop.is_set():
+            app.hurry()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
     try:
-        await engine.start()
-        app = application(settings, engine, keys)
-        await serve(app, listeners, stop, limits=limits(settings), on_ready=on_ready)
+        if await _started(engine, stop):
+            await serve(app, listeners, stop, limits=limits(settings), on_ready=on_ready)
     finally:
         await engine.close()
+
+
+async def _started(engine: Engine, stop: asyncio.Event) -> bool:
+    """Make the engine ready; False when told to stop before it is: a large model takes its time to load."""
+    starting, stopped = asyncio.ensure_future(engine.start()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.wait((starting,))
+    return False

@@ -9,8 +9,10 @@ an HTTP/2 RST_STREAM. So every call is raced against `receive`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
@@ -81,6 +83,7 @@ class Application:
         self._limits = limits or Limits()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._hurried = asyncio.Event()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """One ASGI connection: a request, or the server's lifespan."""
@@ -123,12 +126,24 @@ class Application:
         """How many requests are being answered."""
         return len(self._tasks)
 
+    def hurry(self) -> None:
+        """Have `drain`, now or later, wait no longer for running answers."""
+        self._hurried.set()
+
     async def drain(self) -> None:
         """Let running answers end, up to the drain limit; then end each with an exception frame or a 503."""
+        if self._tasks:
+            log.warning(
+                "%d answer(s) may still end, for %g s at most; a second signal ends them now",
+                len(self._tasks),
+                self._limits.drain,
+            )
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._limits.drain
-        while self._tasks and (left := deadline - loop.time()) > 0:
-            await asyncio.wait(self._tasks, timeout=left)
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        while self._tasks and not hurried.done() and (left := deadline - loop.time()) > 0:
+            await asyncio.wait((*self._tasks, hurried), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
         self._stopping = True
         self._service.stop()
         for task in self._tasks:
@@ -344,7 +359,7 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then take no new connections and drain.
 
-    Raises OutcropError when a port is taken.
+    Raises OutcropError when a port is taken, a certificate can't be used, or a listener ends by itself.
     """
     limits = limits or Limits()
     servers = [_granian(application, listener, limits) for listener in listeners]
@@ -357,6 +372,9 @@ async def serve(
         ended = asyncio.ensure_future(stop.wait())
         await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
+        if not stop.is_set():
+            for listener, task in zip(listeners, running, strict=True):
+                await _ended_early(listener, task)
     finally:
         for server in servers:
             server.stop()
@@ -369,7 +387,7 @@ def _granian(application: Application, listener: Listener, limits: Limits) -> An
     from granian.http import HTTP1Settings, HTTP2Settings
     from granian.server.embed import Server
 
-    _check_port_free(listener)
+    check_listener(listener)
     return Server(
         application,
         address=listener.host,
@@ -387,8 +405,18 @@ def _granian(application: Application, listener: Listener, limits: Limits) -> An
     )
 
 
-def _check_port_free(listener: Listener) -> None:
-    """Granian only logs a port that is taken, and goes on without one; so it is tried first."""
+# What to do about an address that can't be listened on, by the system's error.
+_MEND_ADDRESS: Final = {
+    errno.EADDRINUSE: "Stop what runs there, or choose another with --port (and --tls-port).",
+    errno.EACCES: "Choose a port above 1023 with --port (and --tls-port).",
+}
+
+
+def check_listener(listener: Listener) -> None:
+    """Raises OutcropError when the port can't be had or the certificate not used.
+
+    Granian only logs a port that is taken, and goes on without one; so it is tried first.
+    """
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -397,8 +425,20 @@ def _check_port_free(listener: Listener) -> None:
         except OSError as error:
             raise OutcropError(
                 f"Can't listen on {listener.host}:{listener.port}: {error.strerror}.",
-                "Stop what runs there, or choose another with --port (and --tls-port).",
+                _MEND_ADDRESS.get(error.errno or 0, "Choose an address of this machine with --host."),
             ) from error
+    if listener.certificate is not None and listener.key is not None:
+        _check_certificate(listener.certificate, listener.key)
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # not there, not PEM, not a pair: ssl.SSLError is one too
+        raise OutcropError(
+            f"{certificate} and {key} can't be used for TLS: {error.strerror or error}.",
+            "Name a certificate and its own key, both PEM, under [server]; or neither, for the local ones.",
+        ) from error
 
 
 async def _listening(listener: Listener, running: list[asyncio.Future[None]]) -> None:
@@ -406,9 +446,7 @@ async def _listening(listener: Listener, running: list[asyncio.Future[None]]) ->
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)  # noqa: S104 - compared, not bound
     for _ in range(500):
         for task in running:
-            if task.done():
-                await task
-                raise OutcropError(f"The server on {listener.host}:{listener.port} ended at once.")
+            await _ended_early(listener, task)
         try:
             _, writer = await asyncio.open_connection(host, listener.port)
         except OSError:
@@ -417,3 +455,10 @@ async def _listening(listener: Listener, running: list[asyncio.Future[None]]) ->
             writer.close()
             return
     raise OutcropError(f"Nothing answers on {listener.host}:{listener.port} after 5 s.")
+
+
+async def _ended_early(listener: Listener, task: asyncio.Future[None]) -> None:
+    """Raises what ended a server that nobody told to stop."""
+    if task.done():
+        await task
+        raise OutcropError(f"The server on {listener.host}:{listener.port} ended by itself.")

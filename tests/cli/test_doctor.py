@@ -16,6 +16,7 @@ from outcrop.cli.doctor.finding import Finding, Patient
 from outcrop.cli.keys import key_file, own_key
 from outcrop.cli.running import Running, free_port
 from outcrop.config import Data, Engine, Local, Messages, Scripted, Server, Settings
+from outcrop.store.keys import KeyFile
 
 URL = "http://127.0.0.1:8080"
 HERE = Running(URL, 1, "scripted", "us-west-2", "0")
@@ -148,6 +149,36 @@ def test_what_would_lead_clients_astray_is_named(change: dict[str, str | None], 
     assert found.status == status
     assert saw in found.saw
     assert found.fix
+
+
+def test_without_an_endpoint_the_addresses_are_those_of_the_settings():
+    assert only(clients.environment(patient(env=GOOD))).status == "ok"
+    found = only(clients.environment(patient(env=GOOD, server=Server(port=9000))))
+    assert (found.status, found.fix) == ("warn", 'Run eval "$(outcrop env)" again.')
+
+
+def test_keys_that_the_endpoint_does_not_have_are_named(data: Path):
+    keys = KeyFile(data / "keys.json")
+    pair = keys.create_access_key("local")
+    ours = GOOD | {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret}
+
+    def found(**change: str) -> Finding:
+        return only(clients.environment(patient(data, HERE, ours | change)))
+
+    assert found().status == "ok"
+    assert "does not know" in found(AWS_ACCESS_KEY_ID="AKIASTRANGER").saw
+    assert "is not the secret" in found(AWS_SECRET_ACCESS_KEY="another").saw
+    keys.revoke(pair.id)
+    assert found().status == "fail"
+
+
+def test_a_certificate_of_ones_own_is_tried(data: Path):
+    files = tls.ensure(data / "own")
+    server = Server(
+        port=free_port(), tls=True, tls_port=free_port(), tls_certificate=files.certificate, tls_key=files.ca
+    )
+    assert "of your own" in only(machine.tls(patient(data, server=server))).saw
+    assert [found.status for found in machine.port(patient(data, server=server))] == ["ok", "fail"]
 
 
 def test_a_proxy_that_is_not_asked_for_loopback_is_well():

@@ -16,9 +16,9 @@ SCRIPTED = ("exec", "--engine", "scripted")
 
 # waits for a signal, says which came, and ends with 3
 WAIT = """
-import signal, sys, time
+import os, signal, sys, time
 def tell(number, _):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, signal.Signals(number).name.encode() + b"\\n")  # print may be under way
     sys.exit(3)
 signal.signal(signal.SIGTERM, tell)
 signal.signal(signal.SIGUSR1, tell)

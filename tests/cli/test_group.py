@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from outcrop.cli.group import COMMANDS, outcrop
+from outcrop.cli.group import COMMANDS, EXTRAS, outcrop
 from outcrop.errors import OutcropError
 
 
@@ -78,3 +79,22 @@ def test_the_client_alone_explains_that_it_has_no_command_line(command):
     assert done.returncode == 1
     assert 'pip install "outcrop[server]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(cli, monkeypatch: pytest.MonkeyPatch):
+    def missing(folder):
+        raise ModuleNotFoundError("No module named 'granian.server'", name="granian.server")
+
+    monkeypatch.setattr("outcrop.cli.env.find", missing)
+    what, fix = cli("env", code=1).stderr.splitlines()
+    assert what == "outcrop: The package granian is not installed."
+    assert fix == '  Run: pip install "outcrop[server]"'
+
+
+def test_the_extras_bring_what_is_said_of_them():
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for package, extra in EXTRAS.items():
+        assert any(re.match(rf"{package}\b", requirement) for requirement in extras[extra])

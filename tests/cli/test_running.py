@@ -52,6 +52,25 @@ def test_a_newer_endpoints_record_is_left_alone(data: Path, listening: int):
     assert running.read_record(path) == newer
 
 
+def test_the_record_of_an_older_endpoint_comes_back_if_that_still_runs(data: Path, listening: int):
+    path = running.record_path(data)
+    older, newer = described(listening, os.getppid()), described(listening, os.getpid())
+    with running.recorded(path, older):
+        with running.recorded(path, newer):
+            assert running.read_record(path) == newer
+        assert running.read_record(path) == older
+    assert not path.exists()
+
+
+def test_a_record_that_can_not_be_written_is_told(data: Path):
+    data.write_text("a file where the folder should be")
+    with (
+        pytest.raises(OutcropError, match=r"endpoint\.json can't be written"),
+        running.recorded(running.record_path(data), described(1, os.getpid())),
+    ):
+        pass
+
+
 def test_a_broken_record_is_no_record(data: Path):
     data.mkdir()
     running.record_path(data).write_text('{"url": 1}')
@@ -65,7 +84,7 @@ def test_a_private_endpoint_answers_and_is_gone_afterwards():
     assert not running.answers(endpoint)
 
 
-def test_a_private_endpoint_ends_when_its_caller_is_killed():
+def test_a_private_endpoint_ends_when_its_caller_is_killed_and_leaves_nothing(tmp_path: Path):
     code = (
         "from outcrop.cli.running import private\n"
         "import time\n"
@@ -73,9 +92,13 @@ def test_a_private_endpoint_ends_when_its_caller_is_killed():
         "    print(endpoint.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
-    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = os.environ | {"TMPDIR": str(scratch)}
+    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=env)
     assert caller.stdout is not None
     pid = int(caller.stdout.readline())
+    assert list(scratch.iterdir())
     caller.kill()
     caller.wait()
     caller.stdout.close()
@@ -83,6 +106,7 @@ def test_a_private_endpoint_ends_when_its_caller_is_killed():
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline, "the endpoint outlived its caller"
         time.sleep(0.02)
+    assert not list(scratch.iterdir())
 
 
 def test_what_keeps_it_from_starting_is_told():

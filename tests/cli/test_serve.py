@@ -128,3 +128,25 @@ def test_the_first_answer_comes_soon_and_little_memory_is_held(serving, data: Pa
         match = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
         assert match is not None
         assert int(match[1]) < 80 * 1024
+
+
+def test_a_data_folder_that_a_flag_named_is_named_to_the_other_commands(serving, data: Path):
+    with serving("--data-dir", str(data)) as (process, _):
+        out = ended(process)[1]
+    assert f'eval "$(outcrop env --data-dir {data})"' in out
+    assert f"outcrop exec --data-dir {data} -- python app.py" in out
+
+
+def test_a_private_endpoint_that_fails_says_why_and_nothing_else(tmp_path: Path):
+    """Its watcher of stdin still reads when the interpreter ends."""
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(100))
+    command = [sys.executable, "-m", "outcrop", "serve", "--private", "--model-file", str(broken)]
+    command += ["--port", str(free_port()), "--record", str(tmp_path / "record.json")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stderr is not None
+        err = process.stderr.read()
+    assert process.returncode == 1
+    assert "could not be loaded" in err
+    assert "Fatal" not in err

@@ -649,7 +649,9 @@ def test_a_stream_that_breaks_anywhere_ends_in_exactly_one_fault(
         assert faults[0].reason.startswith("test/claude")
         await until(lambda: not upstream.open or after in (Exchange.end, _then_html, _then_overloaded))
 
-    run(check(streams(EVENTS[:point], after), test, idle=0.04))
+    # only the silent upstream has to be waited for; elsewhere a short limit would win on a busy machine
+    idle = 0.04 if kind is ModelTimeoutException else 10
+    run(check(streams(EVENTS[:point], after), test, idle=idle))
 
 
 def test_events_and_the_fault_that_arrive_together_come_out_in_order() -> None:

@@ -132,15 +132,13 @@ def _lines_of(key: str, value: Value, newline: str) -> list[str]:
 
 def _replace(body: list[str], key: str, lines: list[str], *, append: bool = False) -> None:
     """Put `lines` where `key` stands, with what is nested below it; or at the section's end."""
-    for index, line in enumerate(body):
-        match = _KEY.match(line)
-        if match and match[1] == key:
-            end = index + 1
-            while end < len(body) and body[end][:1].isspace() and body[end].strip():
-                end += 1
-            body[index:end] = lines
-            return
-    if append:
+    places = [index for index, line in enumerate(body) if (match := _KEY.match(line)) and match[1] == key]
+    for index in reversed(places):  # one is the rule; of several, readers take the last, and some none
+        end = index + 1
+        while end < len(body) and body[end][:1].isspace() and body[end].strip():
+            end += 1
+        body[index:end] = lines if index == places[0] else []
+    if append and not places:
         at = len(body)
         while at and not body[at - 1].strip():
             at -= 1

@@ -6,6 +6,7 @@ nothing of Outcrop. A running endpoint is not touched: the demo starts its own, 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -146,6 +147,9 @@ def _resolved(command: Sequence[str], node: Node | None) -> list[str]:
         return [sys.executable, *rest]
     if program == "node" and node is not None:
         return [*node.node, *rest]
+    if program == "aws" and importlib.util.find_spec("awscli") is not None:
+        # not by its script: pip writes a first line into it that can't hold a path with spaces
+        return [sys.executable, "-m", "awscli", *rest]
     beside = Path(sys.executable).with_name(program)
     return [str(beside) if beside.is_file() else shutil.which(program) or program, *rest]
 

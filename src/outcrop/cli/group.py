@@ -30,6 +30,16 @@ COMMANDS: Final = {
     "demo": ("outcrop.cli.demo:demo", "Show real clients getting real answers, in a minute."),
 }
 
+# package: the extra that brings it. click itself is asked for before this file is read.
+EXTRAS: Final = {
+    "granian": "server",
+    "httptools": "server",
+    "cryptography": "server",
+    "platformdirs": "server",
+    "xllamacpp": "local",
+    "jsonschema": "local",
+}
+
 ABOUT: Final = (
     "Outcrop is the Bedrock API for Claude. Until an engine that has Claude is connected, "
     "a small local model (SmolLM2, not Claude) answers, "
@@ -73,10 +83,21 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except OutcropError as error:
-            click.secho(f"outcrop: {error.what}", err=True, fg="red")
-            if error.fix:
-                click.echo(f"  {error.fix}", err=True)
+            _show(error)
             ctx.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            install = f'Run: pip install "outcrop[{EXTRAS[package]}]"'
+            _show(OutcropError(f"The package {package} is not installed.", install))
+            ctx.exit(EXIT_FAILURE)
+
+
+def _show(error: OutcropError) -> None:
+    click.secho(f"outcrop: {error.what}", err=True, fg="red")
+    if error.fix:
+        click.echo(f"  {error.fix}", err=True)
 
 
 @click.group(cls=Commands, help=ABOUT, context_settings={"help_option_names": ["-h", "--help"]})

@@ -25,6 +25,7 @@ from outcrop.errors import OutcropError
 _START_SECONDS: Final = 120  # a large GGUF file takes its time to load
 _TRIES: Final = 3
 _STOP_SECONDS: Final = 40  # the drain limit and a little more
+_LOG: Final = "log"  # in the folder of a private endpoint: what it says
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -45,16 +46,33 @@ def record_path(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def recorded(path: Path, running: Running) -> Iterator[None]:
-    """Keep the record while the block runs, then remove it, unless another endpoint has its own there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{running.pid}")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(running)) + b"\n")
-    partial.replace(path)
+    """Keep the record while the block runs; then remove it, or put back that of an endpoint still running.
+
+    Raises OutcropError when it can't be written.
+    """
+    before = read_record(path)
+    _write(path, running)
     try:
         yield
     finally:
         if (now := read_record(path)) is not None and now.pid == running.pid:
-            path.unlink(missing_ok=True)
+            if before is not None and _lives(before.pid):
+                _write(path, before)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _write(path: Path, running: Running) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(running)) + b"\n")
+        partial.replace(path)
+    except OSError as error:
+        raise OutcropError(
+            f"{path} can't be written: {error.strerror}.",
+            "Make its folder writable for you, and see that the disk has room.",
+        ) from error
 
 
 def read_record(path: Path) -> Running | None:
@@ -120,8 +138,15 @@ def private(arguments: Sequence[str], *, tls: bool = False) -> Iterator[Running]
             _stop(process)
 
 
+def clear_scratch(folder: Path) -> None:
+    """Remove the folder that `private` made, from inside its endpoint: a caller that was killed does not."""
+    with contextlib.suppress(OSError):
+        (folder / _LOG).unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def _start(arguments: Sequence[str], scratch: Path, tls: bool) -> tuple[subprocess.Popen[bytes], Running]:
-    record, log = scratch / "endpoint.json", scratch / "log"
+    record, log = record_path(scratch), scratch / _LOG
     for attempt in range(_TRIES):
         command = [sys.executable, "-m", "outcrop", "serve", *arguments, "--record", str(record), "--private"]
         command += ["--host", "127.0.0.1", "--port", str(free_port())]

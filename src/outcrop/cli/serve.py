@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ from outcrop import __version__
 from outcrop.cli.group import ABOUT
 from outcrop.cli.keys import key_file, own_key
 from outcrop.cli.options import settings_options
-from outcrop.cli.running import Running, record_path, recorded
+from outcrop.cli.running import Running, clear_scratch, record_path, recorded
 from outcrop.config import Loaded, Settings, is_loopback
 
 if TYPE_CHECKING:
@@ -47,19 +48,21 @@ def serve(loaded: Loaded, record: Path | None, private: bool) -> None:
     )
     keys = key_file(settings.data.folder)
     pair = own_key(keys)
-    engine = _engine(settings)
     listeners = _listeners(settings)
+    engine = _engine(settings)
     running = _running(settings, engine)
     if private:
         _end_with_stdin()
     with contextlib.ExitStack() as stack:
+        stack.callback(_wipe)
 
         def ready() -> None:
+            if private and record is not None:
+                stack.callback(clear_scratch, record.parent)
             stack.enter_context(recorded(record or record_path(settings.data.folder), running))
             if not private:
-                if sys.stderr.isatty():
-                    click.echo("\033[K", nl=False, err=True)  # wipes what _loading wrote
-                click.echo(banner(settings, running, pair))
+                _wipe()
+                click.echo(banner(loaded, running, pair))
 
         _run(_endpoint(settings, engine, keys, listeners, ready))
 
@@ -76,8 +79,14 @@ def _engine(settings: Settings) -> Engine:
 
 
 def _loading(seconds: float) -> None:
-    # the cursor goes back to the line's start, so that what comes next writes over it
+    # the cursor goes back to the line's start, where _wipe begins
     click.echo(f"Loading the model … {seconds:.1f} s \r", nl=False, err=True)
+
+
+def _wipe() -> None:
+    """Take what _loading wrote off the screen."""
+    if sys.stderr.isatty():
+        click.echo("\033[K", nl=False, err=True)
 
 
 async def _endpoint(
@@ -99,7 +108,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def _listeners(settings: Settings) -> list[Listener]:
-    from outcrop.server import Listener
+    from outcrop.server import Listener, check_listener
 
     server = settings.server
     listeners = [Listener(server.plain_host, server.port)]
@@ -111,6 +120,8 @@ def _listeners(settings: Settings) -> list[Listener]:
         names = [] if server.host in ("0.0.0.0", "::") else [server.host]  # noqa: S104 - compared, not bound
         files = tls.ensure(settings.data.folder, (*server.tls_names, *names))
         listeners.append(Listener(server.host, server.tls_port, files.certificate, files.key))
+    for listener in listeners:  # `endpoint.run` looks again; fetching and loading a model comes before that
+        check_listener(listener)
     return listeners
 
 
@@ -133,20 +144,27 @@ def _client_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def banner(settings: Settings, running: Running, pair: AccessKey) -> str:
+def banner(loaded: Loaded, running: Running, pair: AccessKey) -> str:
     """What a person reads first: what this is, where it is, who answers, and how to point a client at it."""
     from outcrop.cli.environment import render, variables
 
+    settings = loaded.settings
+    where = ""  # a data folder that a flag named, the other commands have to be told too
+    if loaded.origins["data", "folder"].kind == "flag":
+        where = f" --data-dir {shlex.quote(str(settings.data.folder))}"
     lines = [f"Outcrop {__version__}", *click.wrap_text(ABOUT, 100).splitlines(), ""]
     lines.append(f"  {running.url}   HTTP/1.1 and HTTP/2: bedrock, bedrock-runtime and sts")
     if running.tls_url:
         lines.append(f"  {running.tls_url}   the same with TLS, which API keys need")
     lines += [f"  engine   {running.engine}", f"  keys     {settings.data.folder / 'keys.json'}", ""]
-    lines += ["In another terminal (fish, PowerShell: see `outcrop env --help`):", '  eval "$(outcrop env)"']
+    lines += [
+        "In another terminal (fish, PowerShell: see `outcrop env --help`):",
+        f'  eval "$(outcrop env{where})"',
+    ]
     if is_loopback(settings.server.host):  # a secret is not for the log of a service that others can reach
         ours = variables(running.url, pair.id, pair.secret, running.region)
         lines += ["or paste:", *(f"  {line}" for line in render(ours, "sh").splitlines())]
-    lines += ["or run one program:", "  outcrop exec -- python app.py", "", "Ctrl-C stops it."]
+    lines += ["or run one program:", f"  outcrop exec{where} -- python app.py", "", "Ctrl-C stops it."]
     return "\n".join(lines)
 
 
@@ -154,8 +172,9 @@ def _end_with_stdin() -> None:
     """Whoever started a private endpoint holds its stdin; when that closes, even by kill -9, it ends too."""
 
     def wait() -> None:
+        # not sys.stdin: its lock, held here, is a fatal error when the interpreter ends first
         with contextlib.suppress(OSError):
-            while sys.stdin.buffer.read(1024):
+            while os.read(0, 1024):
                 pass
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -192,15 +192,23 @@ class _Reader:
 
     def read_environment(self, env: Mapping[str, str]) -> None:
         for name, text in sorted(env.items()):
-            where = _SHORT_VARIABLES.get(name)
-            if where is None:
-                if not name.startswith(ENV_PREFIX) or "__" not in name:
-                    continue
-                where = tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
-            if where in self.known:
+            if not name.startswith(ENV_PREFIX):
+                continue
+            where = _SHORT_VARIABLES.get(name) or tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
+            if len(where) == 1:
+                self._without_section(name, where[0], text)
+            elif where in self.known:
                 self._take_text(where, text, Origin("environment", name))
             else:
                 self._unknown(where, Origin("environment", name))
+
+    def _without_section(self, name: str, key: str, text: str) -> None:
+        """OUTCROP_PORT or OUTCROP_ENGINE would change nothing; other variables are not ours to judge."""
+        meant = [setting for where, setting in self.known.items() if key in where[-2:]]
+        # in Kubernetes a service named `outcrop` puts OUTCROP_PORT=tcp://… into every container beside it
+        if meant and not text.startswith("tcp://"):
+            fix = f"Write {meant[0].variable}."
+            self.problems.append(ConfigError(f"{name}: a setting's variable names its section too.", fix))
 
     def _take_text(self, where: Where, text: str, origin: Origin) -> None:
         value: Any = text

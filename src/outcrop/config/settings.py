@@ -237,12 +237,17 @@ class Messages(msgspec.Struct, frozen=True):
         ),
     ] = {}
 
+    @property
+    def origin(self) -> str:
+        """`base_url` without the `/v1` that many put there: what paths of the API are added to."""
+        return self.base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+
     def key(self, env: Mapping[str, str] = os.environ) -> str:
         """The key to send, or "" for none. Raises ConfigError when the one that is needed is not set."""
         if self.api_key is not None:
             return self.api_key.reveal(env)
         # a key of Anthropic's is not sent to somebody else's server just because it is in the environment
-        return Secret("env:ANTHROPIC_API_KEY").reveal(env) if self.base_url.rstrip("/") == ANTHROPIC else ""
+        return Secret("env:ANTHROPIC_API_KEY").reveal(env) if self.origin == ANTHROPIC else ""
 
     def sent_headers(self, env: Mapping[str, str] = os.environ) -> dict[str, str]:
         """`headers`, with references replaced by what they name."""

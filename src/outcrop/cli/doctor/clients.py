@@ -12,8 +12,11 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # documented by use only
 
 from outcrop.cli.doctor.finding import Finding, Patient
+from outcrop.cli.env import address
 from outcrop.cli.environment import ADDRESSES
 from outcrop.cli.node import OLDEST, find_node
+from outcrop.errors import OutcropError
+from outcrop.store.keys import KeyFile
 
 GUIDES_CLI: Final = (2, 13, 23)
 
@@ -24,18 +27,41 @@ def environment(patient: Patient) -> Iterator[Finding]:
     pointed = {name: env[name] for name in ADDRESSES if name in env}
     if not pointed:
         yield Finding("clients", "ok", 'this shell points no client here; eval "$(outcrop env)" does')
-    ours = {running.url, running.tls_url} if running is not None else set()
-    astray = {name for name, url in pointed.items() if running is not None and url.rstrip("/") not in ours}
+    if running is not None:
+        whose, ours = "the endpoint that runs", {running.url, running.tls_url}
+    else:
+        whose = "the settings name"
+        ours = {address(patient.settings, None, tls=tls) for tls in (False, True)}
+    astray = {name for name, url in pointed.items() if url.rstrip("/") not in ours}
     missing = [name for name in ADDRESSES if pointed and name not in pointed]
     if astray:
-        saw = f"{', '.join(sorted(astray))} lead to another address than the endpoint that runs"
+        saw = f"{', '.join(sorted(astray))} lead to another address than {whose}"
         yield Finding("clients", "warn", saw, 'Run eval "$(outcrop env)" again.')
     if missing:
         yield Finding("clients", "warn", f"not set: {', '.join(missing)}", 'Run eval "$(outcrop env)" again.')
-    contradictions = list(_contradictions(env, pointed))
+    contradictions = [*_contradictions(env, pointed), *(_strange_keys(patient) if pointed else ())]
     yield from contradictions
     if pointed and not (astray or missing or contradictions):
         yield Finding("clients", "ok", "every address, the keys and the region are set for this endpoint")
+
+
+def _strange_keys(patient: Patient) -> Iterator[Finding]:
+    """Whether the key pair in the environment is one of this endpoint's. Temporary ones are not looked at."""
+    path = patient.settings.data.folder / "keys.json"
+    given = patient.env.get("AWS_ACCESS_KEY_ID", "")
+    if not given or given.startswith("ASIA") or not path.exists():
+        return
+    try:
+        known = KeyFile(path).find(given)
+    except OutcropError:
+        return  # said about the key file already
+    if known is None:
+        saw = f"AWS_ACCESS_KEY_ID is {given}, which this endpoint does not know or has revoked"
+    elif known.secret != patient.env.get("AWS_SECRET_ACCESS_KEY"):
+        saw = f"AWS_SECRET_ACCESS_KEY is not the secret of {given}"
+    else:
+        return
+    yield Finding("clients", "fail", f"{saw}: every call will be refused", 'Run eval "$(outcrop env)" again.')
 
 
 def _contradictions(env: Mapping[str, str], pointed: Mapping[str, str]) -> Iterator[Finding]:

@@ -92,6 +92,9 @@ def _messages(chosen: Messages) -> Iterator[Finding]:
         saw = f"messages: {chosen.base_url} refuses the key ({status})"
         fix = "Check engine.messages.api_key and auth; callers see InternalServerException meanwhile."
         yield Finding("engine", "fail", saw, fix)
+    elif status >= 500:
+        saw = f"messages: {chosen.base_url} answers {status}"
+        yield Finding("engine", "warn", saw, "Look at that server, or at the proxy before it.")
     else:
         yield Finding("engine", "ok", f"messages: {chosen.base_url} answers")
     yield from clock("upstream's", date)
@@ -109,7 +112,7 @@ def _list_models(chosen: Messages) -> tuple[int, str | None]:
         context = ssl.create_default_context(cafile=str(chosen.ca_file))
         handlers.append(urllib.request.HTTPSHandler(context=context))
     # the settings allow http and https addresses only
-    request = urllib.request.Request(f"{chosen.base_url.rstrip('/')}/v1/models", headers=headers)  # noqa: S310
+    request = urllib.request.Request(f"{chosen.origin}/v1/models", headers=headers)  # noqa: S310
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT) as reply:
             return reply.status, reply.headers.get("date")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from outcrop.cli import running as endpoints
 from outcrop.cli.doctor.finding import Finding, Patient, clock
+from outcrop.cli.group import EXTRAS
 from outcrop.cli.running import Running
 from outcrop.errors import OutcropError
 
@@ -28,7 +28,7 @@ def python(_: Patient) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("python", "ok", f"{version} at {sys.executable}")
     missing = [
-        name for name in ("granian", "cryptography", "platformdirs") if not importlib.util.find_spec(name)
+        name for name, extra in EXTRAS.items() if extra == "server" and not importlib.util.find_spec(name)
     ]
     if missing:
         yield Finding(
@@ -117,11 +117,14 @@ def _caller_identity(patient: Patient, running: Running) -> tuple[int, Mapping[s
 
 
 def tls(patient: Patient) -> Iterator[Finding]:
-    """The local authority and its certificate."""
+    """The local authority and its certificate; or the operator's own, which the port's check tries."""
     import datetime
 
     from outcrop import tls as material
 
+    if (own := patient.settings.server.tls_certificate) is not None:
+        yield Finding("tls", "ok", f"a certificate of your own: {own}")
+        return
     files = material.material(patient.settings.data.folder)
     wanted = patient.settings.server.tls
     if not files.certificate.exists():
@@ -148,17 +151,19 @@ def tls(patient: Patient) -> Iterator[Finding]:
 
 
 def port(patient: Patient) -> Iterator[Finding]:
-    """Whether the ports that `serve` would take are free."""
+    """Whether the ports that `serve` would take are free, and its own certificate of use."""
+    from outcrop.server import Listener, check_listener
+
     if patient.running is not None:
         return
     server = patient.settings.server
-    for number in (server.port, *((server.tls_port,) if server.tls else ())):
-        with socket.socket(socket.AF_INET6 if ":" in server.host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((server.host, number))
-            except OSError as error:
-                fix = "Stop what runs there, or set another under [server] or with --port."
-                yield Finding("port", "fail", f"{server.host}:{number} can't be had: {error.strerror}", fix)
-            else:
-                yield Finding("port", "ok", f"{server.host}:{number} is free")
+    listeners = [Listener(server.plain_host, server.port)]
+    if server.tls:
+        listeners.append(Listener(server.host, server.tls_port, server.tls_certificate, server.tls_key))
+    for listener in listeners:
+        try:
+            check_listener(listener)
+        except OutcropError as error:
+            yield Finding("port", "fail", error.what, error.fix)
+        else:
+            yield Finding("port", "ok", f"{listener.host}:{listener.port} is free")

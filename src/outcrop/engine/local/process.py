@@ -6,6 +6,8 @@ Knows processes and the child's orders; not prompts or answers. The parent never
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import importlib.metadata
 import importlib.util
 import os
 import secrets
@@ -166,6 +168,7 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
             start_new_session=True,  # Ctrl+C is the parent's to handle
         )
         assert process.stdin is not None  # noqa: S101 - asked for above
@@ -197,10 +200,38 @@ class Child:
 
     def _unusable(self) -> OutcropError:
         code = self._process.returncode if self._process else None
+        if "cannot open shared object file" in self._why():
+            return OutcropError(
+                f"llama.cpp can't be loaded:\n{self._why()}",
+                "Install that library; libgomp.so.1 is in Debian's package libgomp1.",
+            )
         return OutcropError(
             f"The local model {self._orders.model} could not be loaded (exit status {code}):\n{self._why()}",
             "Run `outcrop model pull` for the default model, or name another GGUF file with --model-file.",
         )
+
+
+def _environment() -> dict[str, str] | None:
+    """The child's environment; None is the parent's.
+
+    xllamacpp's Linux wheels link to libgomp.so.1 and do not bring it, and small systems (Debian's minimal
+    one, slim containers) have none. cmeel-libomp has LLVM's, which speaks GNU's interface, under the same
+    name. The loader looks at LD_LIBRARY_PATH only when a process starts, so it is set for the child.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        pass
+    else:
+        return None
+    try:
+        folder = importlib.metadata.distribution("cmeel-libomp").locate_file("cmeel.prefix/lib")
+    except importlib.metadata.PackageNotFoundError:
+        return None  # the child will say what is missing
+    paths = [str(folder), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+    return dict(os.environ) | {"LD_LIBRARY_PATH": os.pathsep.join(paths)}
 
 
 def _check_library() -> None:
