@@ -57,4 +57,5 @@ def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("default"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"), append=False)
+            item.add_marker(pytest.mark.filterwarnings("default"), append=False)
