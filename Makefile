@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test clients check format bench lock clean
+.PHONY: help setup demo serve test clients check format bench prove lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ serve: $(STAMP) ## run the endpoint on this machine
 
 test: $(STAMP) clients ## run all tests, those with real clients too
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+prove: $(STAMP) clients ## the long proofs: the hostile clients in the numbers that were promised, with memory and latency
+	OUTCROP_PROVE=1 $(BIN)/pytest -n0 tests/test_hostile.py $(PYTEST_ARGS)
 
 clients: $(STAMP) ## install the clients that only the tests use (Node packages)
 	@$(BIN)/python -m tests.clients.setup

@@ -81,7 +81,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     connections: int = 1000
     head: int = 64 * KIB
-    unread: int = 256 * KIB
+    unread: int = 64 * KIB
 
 
 class Owner(Protocol):

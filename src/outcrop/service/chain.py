@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,8 @@ from outcrop.wire.http import Head, Reply
 from outcrop.wire.operations import BY_NAME, Found, Operation, find
 
 log = logging.getLogger("outcrop.service")
+
+_LONGEST_LOGGED: Final = 1000
 
 ReadBody: TypeAlias = Callable[[int], Awaitable[bytes]]
 Step: TypeAlias = Callable[[Call, Handler], Awaitable[Reply]]
@@ -91,6 +93,13 @@ class Service:
         reply.headers["request-id"] = request_id  # the name Anthropic's SDKs read
         return reply
 
+    def refuse(self, fault: Fault) -> Reply:
+        """The reply for what never became a call, with a request id of its own."""
+        request_id = self._clock.request_id()
+        reply = faults.reply(fault, request_id)
+        reply.headers["request-id"] = request_id
+        return reply
+
     async def _admit(self, head: Head, found: Found, read_body: ReadBody, request_id: str) -> Call:
         received, began = self._clock.wall(), self._clock.monotonic()
         claim = self._identity.examine(head, found.operation, received, found.region)
@@ -105,16 +114,19 @@ class Service:
         if fault.status >= 500 or fault.reason:
             log.warning(
                 "%s %s: %s %s (%s), request %s",
-                head.method,
-                head.raw_path,
-                fault.name,
-                fault.text,
-                fault.reason or "no further reason",
+                *map(_one_line, (head.method, head.raw_path, fault.name, fault.text)),
+                _one_line(fault.reason) or "no further reason",
                 request_id,
             )
         if found is not None and found.operation.service == "sts":
             return sts.error(fault, request_id)
         return faults.reply(fault, request_id)
+
+
+def _one_line(text: str) -> str:
+    """What a stranger may have written, fit for one line of a log: cut, and what does not show escaped."""
+    cut = text if len(text) <= _LONGEST_LOGGED else f"{text[:_LONGEST_LOGGED]}…"
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 def _wrap(handler: Handler, steps: Sequence[Step]) -> Handler:

@@ -11,6 +11,8 @@ from re import Pattern
 
 from outcrop.errors import ValidationException
 
+# All are counted, but the answer to a broken request should not be far longer than the request.
+_MOST_TOLD = 1000
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 
 
@@ -52,6 +54,7 @@ class Constraints:
 
     def __init__(self) -> None:
         self._broken: list[str] = []
+        self._count = 0
 
     def one_of(self, member: str, value: str | None, allowed: Sequence[str]) -> None:
         """The text is one of an enumeration's values."""
@@ -87,12 +90,13 @@ class Constraints:
 
     def violate(self, member: str, constraint: str, shown: str | None) -> None:
         """Note a broken constraint. `shown` is the value as it is quoted; None keeps a secret one out."""
-        value = "Value" if shown is None else f"Value {shown}"
-        self._broken.append(f"{value} at '{member}' failed to satisfy constraint: {constraint}")
+        self._count += 1
+        if self._count <= _MOST_TOLD:
+            value = "Value" if shown is None else f"Value {shown}"
+            self._broken.append(f"{value} at '{member}' failed to satisfy constraint: {constraint}")
 
     def check(self) -> None:
         """Raises ValidationException when anything was wrong."""
         if self._broken:
-            count = len(self._broken)
-            noun = "error" if count == 1 else "errors"
-            raise ValidationException(f"{count} validation {noun} detected: {'; '.join(self._broken)}")
+            noun = "error" if self._count == 1 else "errors"
+            raise ValidationException(f"{self._count} validation {noun} detected: {'; '.join(self._broken)}")

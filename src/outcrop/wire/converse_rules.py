@@ -335,7 +335,7 @@ def _ids(message: Mapping[str, Any], kind: str, number: int) -> list[str]:
     """The tool use ids in a message, without those of server tools, whose results stand in the same turn."""
     values = [union[kind] for union in message["content"] if union.get(kind) is not None]
     ids = [value["toolUseId"] for value in values if value.get("type") in (None, "tool_use")]
-    twice = list(dict.fromkeys(one for one in ids if ids.count(one) > 1))
+    twice = [one for one, times in Counter(ids).items() if times > 1]
     if twice:
         raise ValidationException(
             f"The {kind} blocks at messages.{number}.content contain duplicate Ids: {', '.join(twice)}"
@@ -349,7 +349,8 @@ def _check_pairing(uses: list[str], results: list[str], number: int) -> None:
             f"The number of toolResult blocks at messages.{number}.content "
             "exceeds the number of toolUse blocks of previous turn."
         )
-    missing = [one for one in uses if one not in results]
+    answered = set(results)
+    missing = [one for one in uses if one not in answered]
     if missing:
         raise ValidationException(
             f"Expected toolResult blocks at messages.{number}.content "

@@ -12,6 +12,7 @@ library's own wording where nobody quoted Bedrock.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,6 +27,7 @@ from outcrop.wire.messages_rules import check_meaning
 VERSIONS: Final = frozenset({"bedrock-2023-05-31", "2026-10-21"})
 # Beyond so many violations the text would only be long; then AWS's older form counts them (A many).
 _MOST_NAMED: Final = 20
+_MOST_COUNTED: Final = 10_000
 
 _NOT_JSON: Final = "Malformed input request, please reformat your input and try again."  # A, recorded
 
@@ -136,7 +138,7 @@ def check_schema(request: dict[str, Any]) -> None:
             and _are_messages(request.get("messages"))
         ):
             return
-    found = list(_violations(request))
+    found = list(islice(_violations(request), _MOST_COUNTED))
     named = "".join(found) if len(found) <= _MOST_NAMED else f"{len(found)} schema violations found"
     raise malformed(named)
 

@@ -9,6 +9,8 @@ Wording as the Claude API has it. A = recorded or documented, C = quoted by user
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from outcrop.errors import ValidationException
@@ -135,28 +137,16 @@ def _check_system_message(index: int, content: Any, messages: list[dict[str, Any
 
 def _check_silence(messages: list[dict[str, Any]]) -> None:
     """A turn may hold an empty message, but only the last one, the assistant's, may be empty altogether."""
-    for index, message in enumerate(messages):
-        if message["content"]:
-            continue
-        role = message["role"]
-        if role == "assistant" and index == len(messages) - 1:
-            continue
-        run = _run(messages, index, role)
-        if not any(messages[at]["content"] for at in run):
+    first = 0
+    for role, turn in groupby(messages, itemgetter("role")):
+        contents = [message["content"] for message in turn]
+        to_be_continued = role == "assistant" and first == len(messages) - 1
+        if not any(contents) and not to_be_continued:
             raise ValidationException(  # C many
-                f"messages.{index}: all messages must have non-empty content "
+                f"messages.{first}: all messages must have non-empty content "
                 "except for the optional final assistant message"
             )
-
-
-def _run(messages: list[dict[str, Any]], index: int, role: str) -> range:
-    """Where the messages of one role around `index` begin and end."""
-    first, last = index, index
-    while first > 0 and messages[first - 1]["role"] == role:
-        first -= 1
-    while last + 1 < len(messages) and messages[last + 1]["role"] == role:
-        last += 1
-    return range(first, last + 1)
+        first += len(contents)
 
 
 def _check_end(last: dict[str, Any], model: ModelFacts) -> None:

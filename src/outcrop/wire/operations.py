@@ -112,6 +112,8 @@ def _find(method: str, raw_path: str) -> Found | None:
     region, path = _region_of(raw_path)
     if path in ("/", ""):
         return Found(BY_NAME["GetCallerIdentity"], {}, region) if method == "POST" else None
+    if not path.startswith("/"):
+        return None  # `OPTIONS *` names the server itself
     parts = path.split("/")[1:]
     operation = _ROUTES.get((method, len(parts), parts[0], parts[-1])) or _ROUTES.get(
         (method, len(parts), parts[0], "")
