@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.cli.group import COMMANDS, EXTRAS, outcrop
+from outcrop.cli.group import COMMANDS, EXTRAS, activation, outcrop
 from outcrop.errors import OutcropError
 
 
@@ -98,3 +98,18 @@ def test_the_extras_bring_what_is_said_of_them():
     extras = project["optional-dependencies"]
     for package, extra in EXTRAS.items():
         assert any(re.match(rf"{package}\b", requirement) for requirement in extras[extra])
+
+
+def test_a_shell_that_does_not_find_the_command_is_told_how(tmp_path, monkeypatch):
+    folder = tmp_path / "a folder" / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "activate").touch()
+    monkeypatch.setattr("sys.prefix", str(folder))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(folder.parent)
+    assert activation() == "source .venv/bin/activate\n"
+    monkeypatch.chdir(tmp_path)
+    assert activation() == "source 'a folder/.venv/bin/activate'\n"
+    command = tmp_path / "outcrop"
+    command.touch(mode=0o755)
+    assert activation() == ""

@@ -15,13 +15,14 @@ import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from textwrap import indent
 from typing import Final
 
 import click
 import msgspec
 
 from outcrop.cli.env import client_variables
-from outcrop.cli.group import ABOUT
+from outcrop.cli.group import ABOUT, activation
 from outcrop.cli.node import Node, find_node
 from outcrop.cli.options import engine_arguments, settings_options
 from outcrop.cli.running import Running, private
@@ -58,13 +59,12 @@ STEPS: Final = (
     Step('"Hello, world" by the TypeScript SDK.', ("node", "hello.mjs")),
 )
 
-GO_ON: Final = """
-How to go on:
-  outcrop serve                     run the endpoint; then, in another terminal:
-  eval "$(outcrop env)"             point the clients of that terminal at it
-  outcrop exec -- python app.py     or point just one program at it
-  outcrop doctor                    what is well, what is not, and what to do
-  ANTHROPIC_API_KEY=… outcrop serve --engine messages     let Claude answer instead
+GO_ON: Final = """\
+outcrop serve                     run the endpoint; then, in another terminal:
+eval "$(outcrop env)"             point the clients of that terminal at it
+outcrop exec -- python app.py     or point just one program at it
+outcrop doctor                    what is well, what is not, and what to do
+ANTHROPIC_API_KEY=… outcrop serve --engine messages     let Claude answer instead
 """
 
 
@@ -95,7 +95,7 @@ def demo(loaded: Loaded) -> None:
         raise OutcropError(
             "The demo did not work: " + "; ".join(failed), "See above, and run `outcrop doctor`."
         )
-    click.echo(GO_ON)
+    click.echo("\nHow to go on:\n" + indent(activation() + GO_ON, "  "))
 
 
 def find_examples() -> Path:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -46,6 +51,16 @@ ABOUT: Final = (
     "and the `model` field only repeats what was asked for. "
     "Not affiliated with Anthropic or AWS."
 )
+
+
+def activation() -> str:
+    """The line that lets a shell find `outcrop`, and a line end; "" where it finds it already."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("outcrop") or not script.is_file():
+        return ""
+    with contextlib.suppress(ValueError):  # it lies elsewhere
+        script = script.relative_to(Path.cwd())
+    return f"source {shlex.quote(str(script))}\n"
 
 
 class Commands(click.Group):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from outcrop import __version__
-from outcrop.cli.group import ABOUT
+from outcrop.cli.group import ABOUT, activation
 from outcrop.cli.keys import key_file, own_key
 from outcrop.cli.options import settings_options
 from outcrop.cli.running import Running, clear_scratch, record_path, recorded
@@ -159,6 +159,7 @@ def banner(loaded: Loaded, running: Running, pair: AccessKey) -> str:
     lines += [f"  engine   {running.engine}", f"  keys     {settings.data.folder / 'keys.json'}", ""]
     lines += [
         "In another terminal (fish, PowerShell: see `outcrop env --help`):",
+        *(f"  {line}" for line in activation().splitlines()),
         f'  eval "$(outcrop env{where})"',
     ]
     if is_loopback(settings.server.host):  # a secret is not for the log of a service that others can reach
