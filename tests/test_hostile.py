@@ -794,6 +794,11 @@ BOMBS = {
         ),
         200,
     ),
+    "blocks of one letter": (
+        CONVERSE,
+        ASK.replace(b'[{"text', b"[" + b'{"text":"x"},' * 250_000 + b'{"text'),
+        400,
+    ),
     "millions of objects": (INVOKE, b'{"messages":[' + b"{}," * 8_000_000 + b"{}]}", 400),
     "millions of nulls": (CONVERSE, b'{"messages":[' + b"null," * 5_000_000 + b"{}]}", 400),
 }
