@@ -41,7 +41,7 @@ bench: $(STAMP) ## measure speed and memory side by side with others
 
 lock: ## pin all dependencies anew, with hashes and without addresses (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra all --group dev pyproject.toml -o requirements.lock
+		--no-emit-package cmeel --extra all --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove what was installed and cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
@@ -66,7 +66,7 @@ $(STAMP): requirements.lock pyproject.toml
 	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $$chosen -m venv --clear $(VENV); fi; \
 	echo "Installing into $(VENV) with $$($(BIN)/python --version) …"; \
 	quiet=; if [ ! -t 1 ]; then quiet=--quiet; fi; \
-	$(BIN)/python -m pip install --disable-pip-version-check $$quiet --require-hashes -r requirements.lock; \
+	$(BIN)/python -m pip install --disable-pip-version-check $$quiet --no-deps --require-hashes -r requirements.lock; \
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps -e .; \
 	printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m awscli "$$@"\n' >$(BIN)/aws
 	@touch $@
