@@ -15,7 +15,7 @@ import logging
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, cast
 
@@ -30,6 +30,7 @@ from outcrop.errors import (
     ServiceUnavailableException,
     ValidationException,
 )
+from outcrop.wire.constraints import Constraints, most_length
 from outcrop.wire.http import Head, Reply
 
 log = logging.getLogger("outcrop.server")
@@ -118,8 +119,7 @@ class Application:
             if not exchange.gone and not self._stopping:
                 raise
             if not exchange.gone and not exchange.started:
-                fault = ServiceUnavailableException("Bedrock is unable to process your request.")
-                await exchange.reply(self._service.refuse(fault))
+                await exchange.reply(self._service.refuse(ServiceUnavailableException()))
         finally:
             exchange.close()
             self._tasks.discard(task)
@@ -191,16 +191,14 @@ class _Exchange:
 
     async def read_body(self, limit: int) -> bytes:
         """The whole body. Raises ValidationException above `limit`, RequestTimeoutException on a stall."""
-        if self._length is not None and self._length > limit:
-            raise _too_large(limit)
+        _refuse_size(self._length or 0, limit)
         pieces: list[bytes] = []
         size = 0
         while not self._body_ended:
             piece = await self._read_piece()
             pieces.append(piece)
             size += len(piece)
-            if size > limit:
-                raise _too_large(limit)
+            _refuse_size(size, limit)
             if (len(pieces) - _FREE_PIECES) * _LEAST_PIECE > size:
                 raise ValidationException("The request body arrives in too many pieces.")
             if size == self._length:
@@ -274,9 +272,9 @@ class _Exchange:
         else:
             await self._send({"type": "http.response.body", "body": body})
 
-    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
+    async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
         loop = asyncio.get_running_loop()
-        try:
+        async with contextlib.aclosing(pieces):
             async for piece in pieces:
                 if self._stall is None:
                     self._stall = loop.call_later(self._limits.write, self._check_stall)
@@ -286,8 +284,6 @@ class _Exchange:
                     await self._send({"type": "http.response.body", "body": part, "more_body": True})
                 self._sent_at = 0.0
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            await _close(pieces)
 
     def _check_stall(self) -> None:
         """End the call of a reader that takes nothing: one timer a stream, not one a piece."""
@@ -310,21 +306,16 @@ class _Exchange:
             self._stall.cancel()
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
+async def _once(body: bytes) -> AsyncGenerator[bytes]:
     yield body
 
 
-async def _close(pieces: AsyncIterator[bytes]) -> None:
-    close = getattr(pieces, "aclose", None)
-    if close is not None:
-        await close()
-
-
-def _too_large(limit: int) -> ValidationException:
-    return ValidationException(
-        "1 validation error detected: Value at 'body' failed to satisfy constraint: "
-        f"Member must have length less than or equal to {limit}"
-    )
+def _refuse_size(size: int, limit: int) -> None:
+    """Raises ValidationException where a body of `size` bytes, or that much of it, is over the limit."""
+    if size > limit:
+        constraints = Constraints()
+        constraints.violate("body", most_length(limit), None)
+        constraints.check()
 
 
 def read_head(scope: Mapping[str, Any]) -> Head:

@@ -7,7 +7,12 @@ import pytest
 
 from outcrop.catalog import Catalog
 from outcrop.engine import Event, Stream, Whole
-from outcrop.errors import ModelErrorException, ThrottlingException, ValidationException
+from outcrop.errors import (
+    ModelErrorException,
+    ModelStreamErrorException,
+    ThrottlingException,
+    ValidationException,
+)
 from outcrop.service.call import Call, Principal
 from outcrop.service.runtime import Runtime
 from outcrop.wire import frames
@@ -100,6 +105,16 @@ def test_a_bug_in_the_stream_is_an_exception_frame_too_and_is_logged(operation, 
     engine = Engine(START, DELTA, error=KeyError("a bug"))
     assert exception_at_the_end(told(engine, operation)) == "internalServerException"
     assert "a bug" in caplog.text
+
+
+@pytest.mark.parametrize("operation", STREAMS)
+def test_an_upstreams_words_stay_on_one_line_of_the_log(operation, caplog):
+    error = ModelStreamErrorException("cut", reason="it said:\n2026-01-01 WARNING forged" + "x" * 5000)
+    told(Engine(START, DELTA, error=error), operation)
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "it said:\\n2026" in line
+    assert "\n" not in line
+    assert len(line) < 1500
 
 
 @pytest.mark.parametrize(

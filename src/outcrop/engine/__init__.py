@@ -37,6 +37,16 @@ class Whole(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Events(Protocol):
+    """Batches of events, in the order in which they arrived; never an empty batch."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Event]]:
+        """Itself."""
+
+    async def aclose(self) -> None:
+        """Stop the generation. Idempotent."""
+
+
 class Stream(msgspec.Struct, frozen=True):
     """An answer as it is made: Messages events, in the batches in which they arrived (never an empty batch).
 
@@ -45,7 +55,7 @@ class Stream(msgspec.Struct, frozen=True):
     task that reads it, stops the generation.
     """
 
-    events: AsyncIterator[Sequence[Event]]
+    events: Events
 
 
 Answer: TypeAlias = Whole | Stream

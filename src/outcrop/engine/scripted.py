@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,7 +140,7 @@ def _text_delta(index: int, text: str) -> Event:
     return Event("content_block_delta", msgspec.json.encode(delta))
 
 
-async def _play(script: Script, events: Sequence[Event]) -> AsyncIterator[Sequence[Event]]:
+async def _play(script: Script, events: Sequence[Event]) -> AsyncGenerator[Sequence[Event]]:
     for sent, event in enumerate(events):
         if sent == script.break_after:
             raise _fault(script)

@@ -28,7 +28,6 @@ from outcrop.errors import (
 
 UNEXPECTED: Final = "The system encountered an unexpected error during processing. Try your request again."
 _TIMED_OUT: Final = "Model has timed out in processing the request. Try your request again."
-_NO_CAPACITY: Final = "Bedrock is unable to process your request."
 _TOO_LONG: Final = "Input is too long for requested model."
 _TOO_MANY: Final = "Too many {what}, please wait before trying again."
 
@@ -112,7 +111,7 @@ def of_exchange(
     if isinstance(error, (GarbledError, TooLargeError)) or (began and isinstance(error, BrokenError)):
         return unreadable(reason, streaming=streaming)
     # refused, reset before an answer, no name, no TLS, no free connection: another try may well work
-    return ServiceUnavailableException(_NO_CAPACITY, reason=reason)
+    return ServiceUnavailableException(reason=reason)
 
 
 def unreadable(reason: str, *, status: int = 500, streaming: bool = False) -> ModelErrorException:
@@ -149,7 +148,7 @@ def _timeout(problem: Problem) -> Fault:
 
 
 def _overloaded(problem: Problem) -> Fault:
-    return ServiceUnavailableException(_NO_CAPACITY, retry_after=_retry_after(problem), reason=problem.reason)
+    return ServiceUnavailableException(retry_after=_retry_after(problem), reason=problem.reason)
 
 
 # The Claude API names what is left of each limit; at zero it is the one that was hit.

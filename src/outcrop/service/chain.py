@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from outcrop.errors import Fault, InternalServerException, UnknownOperationException
+from outcrop.service import fault_log
 from outcrop.service.call import Call, Handler, Principal
 from outcrop.wire import faults, sts
 from outcrop.wire.http import Head, Reply
 from outcrop.wire.operations import BY_NAME, Found, Operation, find
 
 log = logging.getLogger("outcrop.service")
-
-_LONGEST_LOGGED: Final = 1000
 
 ReadBody: TypeAlias = Callable[[int], Awaitable[bytes]]
 Step: TypeAlias = Callable[[Call, Handler], Awaitable[Reply]]
@@ -89,16 +88,12 @@ class Service:
         except Exception:  # the last line of defence: a bug must not leave a client without an answer
             log.exception("%s %s failed, request %s", head.method, head.raw_path, request_id)
             reply = self._refuse(InternalServerException(), head, found, request_id)
-        reply.headers["x-amzn-requestid"] = request_id
-        reply.headers["request-id"] = request_id  # the name Anthropic's SDKs read
-        return reply
+        return _named(reply, request_id)
 
     def refuse(self, fault: Fault) -> Reply:
         """The reply for what never became a call, with a request id of its own."""
         request_id = self._clock.request_id()
-        reply = faults.reply(fault, request_id)
-        reply.headers["request-id"] = request_id
-        return reply
+        return _named(faults.reply(fault, request_id), request_id)
 
     async def _admit(self, head: Head, found: Found, read_body: ReadBody, request_id: str) -> Call:
         received, began = self._clock.wall(), self._clock.monotonic()
@@ -112,21 +107,16 @@ class Service:
 
     def _refuse(self, fault: Fault, head: Head, found: Found | None, request_id: str) -> Reply:
         if fault.status >= 500 or fault.reason:
-            log.warning(
-                "%s %s: %s %s (%s), request %s",
-                *map(_one_line, (head.method, head.raw_path, fault.name, fault.text)),
-                _one_line(fault.reason) or "no further reason",
-                request_id,
-            )
+            fault_log.warn(f"{head.method} {head.raw_path}", fault, request_id)
         if found is not None and found.operation.service == "sts":
             return sts.error(fault, request_id)
         return faults.reply(fault, request_id)
 
 
-def _one_line(text: str) -> str:
-    """What a stranger may have written, fit for one line of a log: cut, and what does not show escaped."""
-    cut = text if len(text) <= _LONGEST_LOGGED else f"{text[:_LONGEST_LOGGED]}…"
-    return cut if cut.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+def _named(reply: Reply, request_id: str) -> Reply:
+    reply.headers["x-amzn-requestid"] = request_id
+    reply.headers["request-id"] = request_id  # the name Anthropic's SDKs read
+    return reply
 
 
 def _wrap(handler: Handler, steps: Sequence[Step]) -> Handler:

@@ -238,10 +238,7 @@ class ControlPlane:
     async def get_foundation_model(self, call: Call) -> Reply:
         """One model, by id or ARN."""
         text = call.labels["modelIdentifier"]
-        constraints = Constraints()
-        constraints.length("modelIdentifier", text, 1, 2048)
-        constraints.pattern("modelIdentifier", text, _MODEL_IDENTIFIER)
-        constraints.check()
+        _check_identifier("modelIdentifier", text, _MODEL_IDENTIFIER)
         for model in self._models(call):
             if text in (model.model_id, model.model_arn):
                 return _reply(_ModelDetails(model))
@@ -272,10 +269,7 @@ class ControlPlane:
     async def get_inference_profile(self, call: Call) -> Reply:
         """One profile, by id or ARN."""
         text = call.labels["inferenceProfileIdentifier"]
-        constraints = Constraints()
-        constraints.length("inferenceProfileIdentifier", text, 1, 2048)
-        constraints.pattern("inferenceProfileIdentifier", text, _PROFILE_IDENTIFIER)
-        constraints.check()
+        _check_identifier("inferenceProfileIdentifier", text, _PROFILE_IDENTIFIER)
         for profile in self._profiles(call):
             if text in (profile.inference_profile_id, profile.inference_profile_arn):
                 return _reply(profile)
@@ -344,6 +338,13 @@ def _description(profile: Profile, region: str) -> str:
     if profile.scope == "global":
         return f"Routes requests to {model} globally across all supported AWS Regions."
     return f"Routes requests to {model} in {_listed(profile.destinations(region))}."
+
+
+def _check_identifier(member: str, text: str, pattern: re.Pattern[str]) -> None:
+    constraints = Constraints()
+    constraints.length(member, text, 1, 2048)
+    constraints.pattern(member, text, pattern)
+    constraints.check()
 
 
 def _model_filters(query: Mapping[str, str]) -> list[Callable[[_FoundationModel], bool]]:

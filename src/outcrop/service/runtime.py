@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Final, cast
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, Final, cast
 
 from outcrop.catalog import Catalog, Model
-from outcrop.engine import Engine, Event, Question, Stream, Whole
+from outcrop.engine import Engine, Events, Question, Stream, Whole
 from outcrop.errors import (
     Fault,
     InternalServerException,
     ServiceUnavailableException,
     ValidationException,
 )
+from outcrop.service import fault_log
 from outcrop.service.call import Call, Handler
 from outcrop.service.models import BareModelId, resolve, resolve_for_count
 from outcrop.wire import converse, frames, messages, messages_reply
@@ -79,7 +80,7 @@ class Runtime:
 
     async def invoke_model(self, call: Call) -> Reply:
         """A whole Messages reply, as the engine gave it; the token counts are in headers too."""
-        question = self._invoke_question(call, self._model(call), stream=False)
+        question = self._invoke_question(call, stream=False)
         answer = await self._whole(question)
         usage = messages_reply.read_whole(answer.body).usage
         headers = {"content-type": JSON, **self._signed_by_engine()}
@@ -93,7 +94,7 @@ class Runtime:
 
     async def invoke_model_with_response_stream(self, call: Call) -> Reply:
         """Messages events, each in a `chunk` frame; the last carries the invocation's metrics."""
-        question = self._invoke_question(call, self._model(call), stream=True)
+        question = self._invoke_question(call, stream=True)
         events = await self._events(question)
         headers = {
             "content-type": EVENT_STREAM,
@@ -125,50 +126,43 @@ class Runtime:
         headers = {"content-type": JSON, **self._signed_by_engine()}
         return Reply(200, headers, b'{"inputTokens":%d}' % count)
 
-    def _invoke_question(self, call: Call, model: Model, *, stream: bool) -> Question:
-        request = messages.parse_request(call.body, model)
+    def _invoke_question(self, call: Call, *, stream: bool) -> Question:
+        question = _from_messages(call, call.body, self._model(call), stream=stream)
         _refuse_guardrail(call.head.headers.get(_GUARDRAIL))
-        return Question(model, request.body, stream, request.betas, call.request_id)
+        return question
 
     def _converse_question(self, call: Call, *, stream: bool) -> tuple[ConverseRequest, Question]:
-        model = self._model(call)
-        request = converse.to_messages(call.body, model)
-        _check_meaning(request.body, model, request.betas)
+        request, question = _from_converse(call, call.body, self._model(call), stream=stream)
         _refuse_guardrail((request.guardrail or {}).get("guardrailIdentifier"))
-        return request, Question(model, request.body, stream, request.betas, call.request_id)
+        return request, question
 
     def _count_question(self, call: Call, model: Model) -> Question:
         kind, value = converse.read_count_input(call.body)
         if kind == "invokeModel":
-            request = messages.parse_request(value, model)
-            return Question(model, request.body, False, request.betas, call.request_id)
-        translated = converse.to_messages(value, model)
-        _check_meaning(translated.body, model, translated.betas)
-        return Question(model, translated.body, False, translated.betas, call.request_id)
+            return _from_messages(call, value, model, stream=False)
+        return _from_converse(call, value, model, stream=False)[1]
 
     async def _whole(self, question: Question) -> Whole:
         # the engine's contract: whole unless a stream was asked for
         return cast(Whole, await self._engine.answer(question))
 
-    async def _events(self, question: Question) -> AsyncIterator[Sequence[Event]]:
+    async def _events(self, question: Question) -> Events:
         return cast(Stream, await self._engine.answer(question)).events
 
-    async def _chunks(
-        self, call: Call, question: Question, events: AsyncIterator[Sequence[Event]]
-    ) -> AsyncIterator[bytes]:
+    async def _chunks(self, call: Call, question: Question, events: Events) -> AsyncGenerator[bytes]:
         metrics = _Metrics(call, self._latency, caches="prompt_caching" in question.model.features)
         padding = self._paddings()
-        async with _closing(events):
+        async with contextlib.aclosing(events):
             async for batch in events:
                 # a delta is the hot path: there is nothing to look at in it
                 seen = [data if kind == _DELTA else metrics.seen(kind, data) for kind, data in batch]
                 yield frames.chunks(seen, padding)
 
     async def _translated(
-        self, call: Call, translator: StreamTranslator, events: AsyncIterator[Sequence[Event]]
-    ) -> AsyncIterator[bytes]:
+        self, call: Call, translator: StreamTranslator, events: Events
+    ) -> AsyncGenerator[bytes]:
         padding = self._paddings()
-        async with _closing(events):
+        async with contextlib.aclosing(events):
             async for batch in events:
                 out = [
                     frames.converse_event(name, payload, next(padding))
@@ -178,9 +172,9 @@ class Runtime:
                 if out:
                     yield b"".join(out)
 
-    async def _unbroken(self, call: Call, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _unbroken(self, call: Call, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
         """The same pieces; what breaks off ends in exactly one exception frame instead of raising."""
-        async with _closing(pieces):
+        async with contextlib.aclosing(pieces):
             try:
                 async for piece in pieces:
                     yield piece
@@ -195,14 +189,7 @@ class Runtime:
                 broken = InternalServerException()
             else:
                 return
-            log.warning(
-                "%s broke off: %s %s (%s), request %s",
-                call.operation.name,
-                broken.name,
-                broken.text,
-                broken.reason or "no further reason",
-                call.request_id,
-            )
+            fault_log.warn(f"{call.operation.name} broke off", broken, call.request_id)
             yield frames.exception(broken, converse=call.operation.name == "ConverseStream")
 
     def _latency(self, call: Call) -> int:
@@ -236,6 +223,19 @@ class _Metrics:
         )
 
 
+def _from_messages(call: Call, body: bytes, model: Model, *, stream: bool) -> Question:
+    request = messages.parse_request(body, model)
+    return Question(model, request.body, stream, request.betas, call.request_id)
+
+
+def _from_converse(
+    call: Call, body: bytes | dict[str, Any], model: Model, *, stream: bool
+) -> tuple[ConverseRequest, Question]:
+    request = converse.to_messages(body, model)
+    _check_meaning(request.body, model, request.betas)
+    return request, Question(model, request.body, stream, request.betas, call.request_id)
+
+
 def _check_meaning(body: dict[str, object], model: Model, betas: Sequence[str]) -> None:
     """The model's own validation, whose errors Converse repeats behind a prefix of its own (recorded)."""
     try:
@@ -250,14 +250,3 @@ def _refuse_guardrail(identifier: str | None) -> None:
         raise ValidationException(  # quoted by users, the same for an unknown id and an unknown version
             "The guardrail identifier or version provided in the request does not exist."
         )
-
-
-@contextlib.asynccontextmanager
-async def _closing(iterator: AsyncIterator[object]) -> AsyncIterator[None]:
-    """Close a generator when its reader stops; an iterator without `aclose` has nothing to close."""
-    try:
-        yield
-    finally:
-        close = getattr(iterator, "aclose", None)
-        if close is not None:
-            await close()

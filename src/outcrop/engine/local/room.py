@@ -31,7 +31,7 @@ class Room:
 
     def __init__(self, slots: int, cells: int, queue: int) -> None:
         self._free = list(range(slots))
-        self._cells = self._all_cells = cells
+        self._cells = cells
         self._queue = queue
         self._waiting: deque[tuple[int, Tokens, asyncio.Future[Place]]] = deque()
         self._remembered: dict[int, Tokens] = {}
