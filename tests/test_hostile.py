@@ -27,10 +27,10 @@ from engine.upstream import CHUNKED_STREAM, Upstream
 from outcrop.config import Settings
 from outcrop.config.settings import Server
 from outcrop.engine import Event, Stream
-from outcrop.engine.connection import Timeouts
-from outcrop.engine.http import Client
 from outcrop.engine.messages import MessagesEngine
 from outcrop.engine.scripted import Script, ScriptedEngine
+from outcrop.transport import Timeouts
+from outcrop.transport.aio import Client
 from outcrop.wire import sigv4
 from outcrop.wire.eventstream import FrameBuffer
 from outcrop.wire.http import Head

@@ -14,9 +14,6 @@ import uvloop
 from engine.upstream import CHUNKED_STREAM, Exchange, Script, Upstream, in_turn, until
 from outcrop.catalog import Model
 from outcrop.engine import Engine, Event, Question, Stream, Whole
-from outcrop.engine.connection import Limits, Timeouts
-from outcrop.engine.dial import Proxies
-from outcrop.engine.http import Client
 from outcrop.engine.messages import MessagesEngine
 from outcrop.errors import (
     ConfigError,
@@ -30,6 +27,9 @@ from outcrop.errors import (
     ThrottlingException,
     ValidationException,
 )
+from outcrop.transport import Limits, Timeouts
+from outcrop.transport.aio import Client
+from outcrop.transport.route import Proxies
 from outcrop.wire.messages_reply import as_events
 from outcrop.wire.sse import encode
 from suites.engine import ASKS, EngineSuite

@@ -33,10 +33,10 @@ def configured(
 
 
 def _messages(chosen: Messages, env: Mapping[str, str]) -> Engine:
-    from outcrop.engine.connection import Timeouts
-    from outcrop.engine.dial import Proxies
-    from outcrop.engine.http import Client
     from outcrop.engine.messages import MessagesEngine
+    from outcrop.transport import Timeouts
+    from outcrop.transport.aio import Client
+    from outcrop.transport.route import Proxies
 
     proxies = Proxies.from_environment(env)
     if chosen.proxy:

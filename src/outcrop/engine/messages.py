@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from outcrop.engine import Answer, Event, Lack, Question, Stream, Whole, upstream
-from outcrop.engine.connection import HttpError, Response
-from outcrop.engine.dial import AddressRefusedError, DialError
-from outcrop.engine.http import Client
 from outcrop.engine.lacks import refuse_lacks
 from outcrop.engine.upstream import Problem
 from outcrop.errors import ConfigError, Fault, ValidationException
+from outcrop.transport import AddressRefusedError, DialError, HttpError
+from outcrop.transport.aio import Client
+from outcrop.transport.connection import Response
 from outcrop.wire.http import JSON
 from outcrop.wire.sse import MIB, EventBuffer, EventTooLongError
 

@@ -12,8 +12,6 @@ from typing import Any, Final
 
 import msgspec
 
-from outcrop.engine.connection import BrokenError, GarbledError, HttpError, TimedOutError, TooLargeError
-from outcrop.engine.dial import AddressRefusedError, DialError
 from outcrop.errors import (
     Fault,
     InternalServerException,
@@ -24,6 +22,15 @@ from outcrop.errors import (
     ServiceUnavailableException,
     ThrottlingException,
     ValidationException,
+)
+from outcrop.transport import (
+    AddressRefusedError,
+    BrokenError,
+    DialError,
+    GarbledError,
+    HttpError,
+    TimedOutError,
+    TooLargeError,
 )
 
 UNEXPECTED: Final = "The system encountered an unexpected error during processing. Try your request again."

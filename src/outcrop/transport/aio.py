@@ -24,25 +24,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from outcrop.engine.connection import (
-    BrokenError,
-    Connection,
-    HttpError,
-    Limits,
-    Response,
-    TimedOutError,
-    Timeouts,
-)
-from outcrop.engine.dial import Proxies, Route, Target, dial, locate
+from outcrop.transport import BrokenError, ClosedError, Limits, TimedOutError, Timeouts
+from outcrop.transport.connection import Connection, Response
+from outcrop.transport.dial import dial
+from outcrop.transport.route import Proxies, Route, Target, locate
 
 _IDEMPOTENT: Final = frozenset({"GET", "OPTIONS", "PUT", "DELETE"})
 _METHODS: Final = _IDEMPOTENT | {"POST", "PATCH"}
 _TIMEOUTS: Final = Timeouts()
 _LIMITS: Final = Limits()
-
-
-class ClosedError(HttpError):
-    """The client was closed."""
 
 
 class Client:

@@ -17,16 +17,19 @@ import pytest
 import uvloop
 
 from engine.upstream import Exchange, Upstream, in_turn, until
-from outcrop.engine.connection import (
+from outcrop.transport import (
+    AddressRefusedError,
     BrokenError,
+    ClosedError,
+    DialError,
     GarbledError,
     Limits,
     TimedOutError,
     Timeouts,
     TooLargeError,
 )
-from outcrop.engine.dial import AddressRefusedError, DialError, Proxies, locate, refuse
-from outcrop.engine.http import Client, ClosedError
+from outcrop.transport.aio import Client
+from outcrop.transport.route import Proxies, locate, refuse
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 DIRECT = Proxies()
@@ -518,7 +521,7 @@ def test_a_post_whose_writing_failed_is_sent_again(run: Run, monkeypatch: pytest
         server.let_go.set()
         server.gone.wait(5)
         # as if the reset had come right after the kernel was asked
-        monkeypatch.setattr("outcrop.engine.connection.Connection.usable", lambda _: True)
+        monkeypatch.setattr("outcrop.transport.connection.Connection.usable", lambda _: True)
         assert await post(client, server.url) == b"hello"
         assert server.requests == 2
         await client.close()
@@ -857,7 +860,7 @@ def test_a_connection_that_takes_too_long_is_given_up(run: Run, monkeypatch: pyt
     async def never(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("outcrop.engine.http.dial", never)
+    monkeypatch.setattr("outcrop.transport.aio.dial", never)
 
     async def test() -> None:
         client = new_client(connect=0.02)
@@ -1100,7 +1103,7 @@ class TunnelProxy:
 def test_https_goes_through_a_proxy_by_a_tunnel(
     run: Run, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outcrop.engine.dial._is_loopback", lambda _: False)
+    monkeypatch.setattr("outcrop.transport.route._is_loopback", lambda _: False)
 
     async def test() -> None:
         async with (
@@ -1135,7 +1138,7 @@ def test_https_goes_through_a_proxy_by_a_tunnel(
 def test_a_proxy_that_says_no_is_told_as_such(
     run: Run, answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outcrop.engine.dial._is_loopback", lambda _: False)
+    monkeypatch.setattr("outcrop.transport.route._is_loopback", lambda _: False)
 
     async def test() -> None:
         async with TunnelProxy(1, answer) as proxy:

@@ -10,78 +10,27 @@ import asyncio
 import math
 import select
 from types import TracebackType
-from typing import Final, Literal, Protocol, cast
+from typing import Final, Protocol, cast
 
 import httptools
-import msgspec
 
-KIB: Final = 1024
-Phase = Literal["slot", "connect", "head", "idle"]
+from outcrop.transport import (
+    KIB,
+    BrokenError,
+    GarbledError,
+    HttpError,
+    Limits,
+    Phase,
+    TimedOutError,
+    Timeouts,
+    TooLargeError,
+)
 
 # What may still come after a response whose rest nobody wants, before closing is cheaper than waiting.
 _DRAIN_BYTES: Final = 64 * KIB
 _DRAIN_SECONDS: Final = 1.0
 # Above this, head and body are written apart rather than copied together.
 _JOIN_BYTES: Final = 64 * KIB
-
-
-class HttpError(Exception):
-    """An exchange failed. The subclasses say how; what had arrived before has been handed out."""
-
-
-class BrokenError(HttpError):
-    """The connection ended before the response did. `unsent`: the server can't have had the whole request."""
-
-    def __init__(self, text: str, *, unsent: bool = False) -> None:
-        super().__init__(text)
-        self.unsent = unsent
-
-
-class GarbledError(HttpError):
-    """What arrived is not an HTTP/1.1 response, or its head is too long."""
-
-
-class TooLargeError(HttpError):
-    """A body that was to be read whole is larger than allowed."""
-
-
-class TimedOutError(HttpError):
-    """Nothing happened for too long. `phase` is what was waited for."""
-
-    def __init__(self, phase: Phase, seconds: float) -> None:
-        super().__init__(f"{_WAITED_FOR[phase]} did not come within {seconds:g} s")
-        self.phase = phase
-
-
-_WAITED_FOR: Final[dict[Phase, str]] = {
-    "slot": "a free connection",
-    "connect": "the connection",
-    "head": "the response",
-    "idle": "the next part of the response",
-}
-
-
-class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds for each phase: a slot in the pool, the connection, the response's head, each part of its body.
-
-    `keep` is how long an unused connection is kept: below 5 s, because that is when uvicorn, and so vLLM,
-    closes its side, and a request sent into that moment is lost.
-    """
-
-    slot: float = 30.0
-    connect: float = 5.0
-    head: float = 600.0
-    idle: float = 60.0
-    keep: float = 4.0
-
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`connections` per origin; `head` bytes of a response; `unread` bytes of a body stop the reading
-    until they are taken."""
-
-    connections: int = 1000
-    head: int = 64 * KIB
-    unread: int = 64 * KIB
 
 
 class Owner(Protocol):

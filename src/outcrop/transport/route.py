@@ -1,26 +1,25 @@
-"""Where a URL leads and how to get a connection there: addresses, proxies, TLS. Knows no HTTP but CONNECT.
+"""Where a URL leads: host, port, proxy, and what stands in the request line. Opens nothing.
 
 Engine URLs come from the operator's configuration only. Even so, link-local and metadata addresses are
-never connected to, whether they are written in the URL or are what a name resolves to: a name is resolved
-here and the connection goes to the address that was checked, so that a second lookup can't answer otherwise.
-Behind a proxy the proxy resolves the name, so there only a literal address and the proxy's own are checked.
+never connected to, whether they are written in the URL or are what a name resolves to: whoever resolves a
+name checks the addresses with `refuse` and connects to one it has checked, so that a second lookup can't
+answer otherwise. Behind a proxy the proxy resolves the name, so there only a literal address and the proxy's
+own are checked.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
-import ssl
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from outcrop.transport import AddressRefusedError
+
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_P = TypeVar("_P", bound=asyncio.Protocol)
 
 # Link-local, and the metadata services that live elsewhere: AWS over IPv6, Alibaba Cloud, Oracle Cloud.
 _NEVER: Final = tuple(
@@ -28,15 +27,6 @@ _NEVER: Final = tuple(
     for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32")
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_CONNECT_HEAD_LIMIT: Final = 64 * 1024
-
-
-class DialError(Exception):
-    """There is no connection: name not found, refused, TLS failed, or the proxy said no. Nothing was sent."""
-
-
-class AddressRefusedError(DialError):
-    """The address is one that Outcrop never connects to."""
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -114,7 +104,7 @@ def locate(url: str, proxies: Proxies) -> Target:
 
 def refuse(host: str) -> None:
     """Raises AddressRefusedError when `host` is a literal address that is never connected to."""
-    address = _literal(host)
+    address = literal(host)
     if address is None:
         return
     embedded = _embedded(address)
@@ -122,7 +112,8 @@ def refuse(host: str) -> None:
         raise AddressRefusedError(f"{host} is a link-local or metadata address: Outcrop never connects there")
 
 
-def _literal(host: str) -> _Address | None:
+def literal(host: str) -> _Address | None:
+    """The address that `host` is; None when it is a name."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -152,7 +143,7 @@ def _proxy_for(host: str, port: int, url: str, no: tuple[str, ...]) -> Proxy | N
 
 
 def _is_loopback(host: str) -> bool:
-    address = _literal(host)
+    address = literal(host)
     return host == "localhost" if address is None else address.is_loopback
 
 
@@ -160,12 +151,12 @@ def _exempts(entry: str, host: str, port: int) -> bool:
     """Whether one entry of NO_PROXY covers a host."""
     if entry == "*":
         return True
-    address = _literal(host)
+    address = literal(host)
     try:
         if address is not None and "/" in entry:
             return address in ipaddress.ip_network(entry, strict=False)
-        if _literal(entry) is not None:
-            return address == _literal(entry)
+        if literal(entry) is not None:
+            return address == literal(entry)
         parts = urlsplit(f"//{entry}")
         if parts.port not in (None, port):
             return False
@@ -173,106 +164,3 @@ def _exempts(entry: str, host: str, port: int) -> bool:
         return False
     name = (parts.hostname or "").removeprefix("*").lstrip(".")
     return host == name or (address is None and name != "" and host.endswith(f".{name}"))
-
-
-async def dial(route: Route, make: Callable[[], _P], context: Callable[[], ssl.SSLContext]) -> _P:
-    """Opens a connection and hands back its protocol. `context` is asked for when TLS is spoken.
-
-    Raises DialError. Cancelling it leaves nothing open. How long it may take is the caller's to say.
-    """
-    try:
-        if route.unix:
-            _, protocol = await asyncio.get_running_loop().create_unix_connection(make, route.unix)
-            return protocol
-        if route.proxy is not None and route.tls:
-            return await _through_tunnel(route, route.proxy, make, context())
-        tls = context() if route.tls else None
-        _, protocol = await _connect(route.host, route.port, make, tls)
-        return protocol
-    except TimeoutError as error:
-        raise DialError(f"{route.host}:{route.port}: no answer to the connection attempt") from error
-    except (OSError, UnicodeError) as error:  # socket.gaierror and ssl.SSLError are OSErrors
-        raise DialError(f"{route.unix or f'{route.host}:{route.port}'}: {error}") from error
-
-
-async def _connect(
-    host: str, port: int, make: Callable[[], _P], tls: ssl.SSLContext | None
-) -> tuple[asyncio.Transport, _P]:
-    """Tries a host's addresses one after the other and takes the first that answers."""
-    loop = asyncio.get_running_loop()
-    addresses = await _resolve(host, port)
-    last: OSError = OSError("no address")
-    for number, address in enumerate(addresses):
-        try:
-            # a dead address must not use up the time of those after it
-            async with asyncio.timeout(None if number == len(addresses) - 1 else 1.0):
-                return await loop.create_connection(
-                    make, address, port, ssl=tls, server_hostname=host if tls else None
-                )
-        except OSError as error:
-            last = error
-    raise last
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    """A host's addresses, each checked. One bad address among good ones refuses the host."""
-    if _literal(host) is not None:
-        refuse(host)
-        return [host]
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    for address in addresses:
-        refuse(address)
-    return addresses
-
-
-class _Tunnel(asyncio.Protocol):
-    """Reads a proxy's reply to CONNECT, and not a byte more is expected before we speak TLS."""
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._got = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._got += data
-        if self.answer.done():
-            return
-        if (
-            self._got.endswith(b"\r\n\r\n")
-            or b"\r\n\r\n" in self._got
-            or len(self._got) > _CONNECT_HEAD_LIMIT
-        ):
-            self.answer.set_result(self._got)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self.answer.done():
-            self.answer.set_result(self._got)
-
-
-async def _through_tunnel(route: Route, proxy: Proxy, make: Callable[[], _P], tls: ssl.SSLContext) -> _P:
-    transport, tunnel = await _connect(proxy.host, proxy.port, _Tunnel, None)
-    try:
-        authority = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
-        login = f"proxy-authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
-        transport.write(f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{login}\r\n".encode("ascii"))
-        answer = await tunnel.answer
-        status = answer[:12].split(b" ")[-1]
-        if (
-            not answer.startswith(b"HTTP/1.")
-            or not status.startswith(b"2")
-            or not answer.endswith(b"\r\n\r\n")
-        ):
-            raise DialError(
-                f"the proxy {proxy.host}:{proxy.port} refused {authority}: {status.decode('latin-1')}"
-            )
-        protocol = make()
-        secured = await asyncio.get_running_loop().start_tls(
-            transport, protocol, tls, server_hostname=route.host
-        )
-        if secured is None:  # the connection went away before the handshake began
-            raise DialError(f"the proxy {proxy.host}:{proxy.port} closed the connection")
-        protocol.connection_made(secured)
-    except BaseException:  # a cancelled or failed handshake must not leave the socket open
-        transport.abort()
-        raise
-    return protocol

@@ -1,0 +1,107 @@
+"""HTTP/1.1 to other servers: requests sent, responses handed back as they arrive, connections kept.
+
+Knows how a connection is opened, timed and lost; not Bedrock, no redirects, cookies or content codings.
+
+route               where a URL leads: host, port, proxy; addresses that are never connected to
+trust               which certificate authorities are believed
+http1               a response's bytes become status, headers and body: no sockets
+dial, connection,   the same with asyncio: opening, one exchange, the pool
+aio
+sync                the same with blocking sockets, for threads
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+KIB: Final = 1024
+Phase = Literal["slot", "connect", "write", "head", "idle"]
+
+_WAITED_FOR: Final[dict[Phase, str]] = {
+    "slot": "a free connection",
+    "connect": "the connection",
+    "write": "the server taking the request",
+    "head": "the response",
+    "idle": "the next part of the response",
+}
+
+
+class TransportError(Exception):
+    """A request got no complete response; what had arrived before has been handed out."""
+
+
+class DialError(TransportError):
+    """There is no connection: name not found, refused, TLS failed, or the proxy said no. Nothing was sent."""
+
+
+class AddressRefusedError(DialError):
+    """The address is one that Outcrop never connects to."""
+
+
+class CertificateError(DialError):
+    """The server's certificate is not believed: its authority, its name or its date."""
+
+
+class ProxyError(DialError):
+    """The proxy was not reached, or would not connect us. `status` is its answer's, 0 without one."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class HttpError(TransportError):
+    """An exchange failed after there was a connection."""
+
+
+class BrokenError(HttpError):
+    """The connection ended before the response did. `unsent`: the server can't have had the whole request."""
+
+    def __init__(self, text: str, *, unsent: bool = False) -> None:
+        super().__init__(text)
+        self.unsent = unsent
+
+
+class GarbledError(HttpError):
+    """What arrived is not an HTTP/1.1 response, or its head is too long."""
+
+
+class TooLargeError(HttpError):
+    """A body that was to be read whole is larger than allowed."""
+
+
+class TimedOutError(HttpError):
+    """Nothing happened for too long. `phase` is what was waited for."""
+
+    def __init__(self, phase: Phase, seconds: float) -> None:
+        super().__init__(f"{_WAITED_FOR[phase]} did not come within {seconds:g} s")
+        self.phase = phase
+
+
+class ClosedError(HttpError):
+    """The client was closed."""
+
+
+class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds for each phase: a slot in the pool, the connection, the response's head, each part of its body.
+
+    `keep` is how long an unused connection is kept: below 5 s, because that is when uvicorn, and so vLLM,
+    closes its side, and a request sent into that moment is lost.
+    """
+
+    slot: float = 30.0
+    connect: float = 5.0
+    head: float = 600.0
+    idle: float = 60.0
+    keep: float = 4.0
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`connections` per origin; `head` bytes of a response; `unread` bytes of a body stop the reading
+    until they are taken."""
+
+    connections: int = 1000
+    head: int = 64 * KIB
+    unread: int = 64 * KIB
