@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench import install, measure, micro, peers, processes, report
+from bench import clients, install, measure, micro, peers, processes, report
 from bench.install import Missing
 from bench.load import LoadError
 from bench.measure import QUICK, SCENARIOS, Plan, Results
 from bench.peers import Outcrop, Peer
 
-_PARTS: Final = ("invoke", "burst", "paced", "start", "micro")
+_PARTS: Final = ("invoke", "burst", "paced", "start", "micro", "client")
 _RESULTS: Final = install.PEERS.parent / "results"
 
 
@@ -70,6 +70,8 @@ def _measure(arguments: argparse.Namespace, plan: Plan, folder: Path) -> tuple[R
     processes.pin(where.others)
     if "start" in arguments.only:
         measure.starts(plan, folder, where, results)
+    if "client" in arguments.only:
+        clients.measure(plan, folder, where, results)
     timings = micro.timings(plan.rounds) if "micro" in arguments.only else []
     return results, timings
 

@@ -72,8 +72,20 @@ SCENARIOS: Final = (INVOKE, BURST, PACED)
 Samples = dict[str, list[Sample]]
 
 
+class Start(msgspec.Struct, frozen=True):
+    """A program from its start to its end: ms of CPU, ms on the clock, and the most memory it held in MiB."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
 class Results(msgspec.Struct):
-    """Everything that was measured: by scenario and peer; starts in s; memory in MiB; what is missing."""
+    """Everything that was measured: by scenario and peer; starts in s; memory in MiB; what is missing.
+
+    Of the client: programs by name; µs by scenario and client; ms of our start by install and step, and by
+    module.
+    """
 
     versions: dict[str, str] = {}
     samples: dict[str, Samples] = {}
@@ -81,6 +93,10 @@ class Results(msgspec.Struct):
     idle: dict[str, float] = {}
     open_streams: float | None = None
     missing: dict[str, str] = {}
+    client_starts: dict[str, list[Start]] = {}
+    client_costs: dict[str, dict[str, list[float]]] = {}
+    client_phases: dict[str, dict[str, float]] = {}
+    client_modules: dict[str, float] = {}
 
 
 def traffic(

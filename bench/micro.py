@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from itertools import repeat
 from statistics import median
@@ -20,6 +22,7 @@ from bench.peers import signed_head
 from bench.samples import DELTAS, REGION, Pattern
 from outcrop.catalog import Catalog
 from outcrop.wire import converse, frames, messages, sigv4
+from outcrop.wire.chunks import messages_events
 from outcrop.wire.converse_stream import StreamTranslator
 from outcrop.wire.eventstream import FrameBuffer
 from outcrop.wire.http import Head
@@ -65,6 +68,18 @@ def timings(rounds: int) -> list[Timing]:
         Timing(
             "event stream: write one delta",
             timed(lambda: frames.chunks((data for _, data in deltas), repeat(_PADDING)), DELTAS),
+        ),
+        Timing(
+            "SigV4: sign 1 KB",
+            timed(lambda: sigv4.sign(head, body, _KEY, REGION, "bedrock", time.time())),
+            "botocore signs",
+            timed(lambda: _resign(head, body)),
+        ),
+        Timing(
+            "event stream: bytes to event, one delta",
+            timed(lambda: _read_events(wire), DELTAS),
+            "botocore and json",
+            timed(lambda: _botocore_events(wire), DELTAS),
         ),
         Timing(
             "event stream: read one delta",
@@ -114,6 +129,16 @@ def _botocore_frames(wire: bytes) -> list[bytes]:
     buffer = EventStreamBuffer()
     buffer.add_data(wire)
     return [event.payload for event in buffer]
+
+
+def _read_events(wire: bytes) -> list[Any]:
+    buffer = FrameBuffer()
+    buffer.feed(wire)
+    return list(messages_events(buffer))
+
+
+def _botocore_events(wire: bytes) -> list[Any]:
+    return [json.loads(b64decode(json.loads(payload)["bytes"])) for payload in _botocore_frames(wire)]
 
 
 def _translation(model: Any) -> Callable[[], None]:

@@ -53,20 +53,28 @@ def allow_many_files() -> None:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], log: Path, where: frozenset[int], env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    log: Path,
+    where: frozenset[int],
+    env: Mapping[str, str] | None = None,
+    *,
+    talking: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of ours for the length of the block, with all its children; what it says goes into `log`."""
+    """A process of ours for the length of the block, with all its children; what it says goes into `log`.
+
+    With `talking`, its standard input and output are pipes, and only its complaints go into `log`.
+    """
     before = os.sched_getaffinity(0) if where else frozenset()
     with log.open("wb") as output:
         pin(where)  # a child inherits it, from its first instruction on
         try:
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdin=subprocess.PIPE if talking else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talking else output,
                 stderr=output,
                 cwd=ROOT,
-                env={**_environment(), **(env or {})},
+                env={**environment(), **(env or {})},
                 start_new_session=True,
                 preexec_fn=_end_with_parent if LINUX else None,  # noqa: PLW1509 - the bench has one thread
             )
@@ -76,6 +84,9 @@ def running(
         yield process
     finally:
         _end(process)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def _end_with_parent() -> None:
@@ -83,7 +94,7 @@ def _end_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, but for what would change how a peer works."""
     unwanted = ("AWS_", "ANTHROPIC_", "OUTCROP_", "LITELLM_", "OPENAI_", "PYTHONDONTWRITEBYTECODE")
     proxies = ("http_proxy", "https_proxy", "all_proxy")

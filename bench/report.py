@@ -9,7 +9,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from bench.measure import Plan, Results, Sample
+from bench.asking import AT_ONCE
+from bench.clients import BARE, BASE, BOTO3, OURS, SCENARIOS, THEIRS
+from bench.measure import Plan, Results, Sample, Start
 from bench.micro import Timing
 
 _MiB: Final = "MiB"
@@ -82,7 +84,39 @@ def goals(results: Results) -> list[Row]:
         ),
         Row("memory, scripted engine", results.idle.get("outcrop, scripted"), 80, "at most", _MiB),
         Row("1,000 open streams add", results.open_streams, 100, "at most", _MiB),
+        *_client_goals(results),
     ]
+
+
+_SCENARIO_NAMES: Final = {
+    "call": "`messages.create`",
+    "stream": "event of `create(stream=True)`",
+    "text": "event of `messages.stream`, `text_stream`",
+    "async": f"`messages.create`, {AT_ONCE} at once, async",
+}
+_CLIENT_GOALS: Final = {"call": 8, "stream": 4, "text": 4, "async": 20}
+
+
+def _client_goals(results: Results) -> list[Row]:
+    """How many times as much the other clients need."""
+    starts = results.client_starts
+    rows = []
+    for other, column, goal in ((THEIRS, "CPU", 15), (BOTO3, "CPU", 3), (THEIRS, "memory", 3)):
+        get = _START_COLUMNS[column]
+        pairs = [(get(a), get(b)) for a, b in zip(starts.get(other, []), starts.get(OURS, []), strict=False)]
+        rows.append(_times(f"client, `python app.py`: {column}, {other} / Outcrop", pairs, goal))
+    for scenario in SCENARIOS:
+        costs = results.client_costs.get(scenario, {})
+        pairs = list(zip(costs.get(THEIRS, []), costs.get(OURS, []), strict=False))
+        what = f"client, {_SCENARIO_NAMES[scenario]}: CPU, {THEIRS} / Outcrop"
+        rows.append(_times(what, pairs, _CLIENT_GOALS[scenario]))
+    return rows
+
+
+def _times(what: str, pairs: Sequence[tuple[float, float]], goal: float) -> Row:
+    """The first of each pair over the second: the median of the rounds' own ratios, at least `goal`."""
+    ratios = [above / below for above, below in pairs]
+    return Row(what, median(ratios) if ratios else None, goal, "at least", "times", _spread(ratios))
 
 
 def _ratio(
@@ -122,6 +156,11 @@ def render(
         parts += ["## Traffic", _traffic_table(results)]
     if results.starts:
         parts += ["## Start and memory", _start_table(results)]
+    if results.client_starts:
+        parts += ["## The client, from start to first answer", _client_start_table(results)]
+        parts += ["### What each millisecond of it is", _phase_table(results), _module_table(results)]
+    if results.client_costs:
+        parts += ["## The client, a call and an event", _client_cost_table(results)]
     if timings:
         parts += ["## Single steps", _timing_table(timings)]
     return "\n\n".join(parts) + "\n"
@@ -184,6 +223,49 @@ def _three(values: Sequence[float]) -> str:
 def _start_table(results: Results) -> str:
     rows = [[name, _three(results.starts.get(name, [])), _number(mib)] for name, mib in results.idle.items()]
     return _table(["peer", "start to first answer, s", f"memory after it, {_MiB}"], rows)
+
+
+_START_COLUMNS: Final[dict[str, Callable[[Start], float]]] = {
+    "CPU": lambda start: start.cpu,
+    "wall": lambda start: start.wall,
+    "memory": lambda start: start.memory,
+}
+_MODULE_ROWS: Final = 14  # lines of the table of modules
+
+
+def _client_start_table(results: Results) -> str:
+    rows = []
+    for name, starts in results.client_starts.items():
+        cells = [_three([get(start) for start in starts]) for get in _START_COLUMNS.values()]
+        rows.append([name if name == BARE else f"{name}: `app.py`", *cells])
+    return _table(["program", "CPU, ms", "wall, ms", f"most memory, {_MiB}"], rows)
+
+
+def _phase_table(results: Results) -> str:
+    """Our start, step by step: in the checkout, and where only Outcrop and msgspec are installed."""
+    here, base = results.client_phases[OURS], results.client_phases[BASE]
+    rows = [[step, _number(here[step]), _number(base[step])] for step in here if here[step] >= 0.05]
+    rows.append(["all of it", _number(sum(here.values())), _number(sum(base.values()))])
+    return _table(["step", "CPU, ms", "base install, ms"], rows)
+
+
+def _module_table(results: Results) -> str:
+    """The dearest modules of a base install's start, and what the others come to."""
+    dearest = sorted(results.client_modules.items(), key=lambda item: -item[1])
+    rows = [[name, f"{milliseconds:.2f}"] for name, milliseconds in dearest[:_MODULE_ROWS]]
+    rest = dearest[_MODULE_ROWS:]
+    rows.append([f"{len(rest)} others", f"{sum(cost for _, cost in rest):.2f}"])
+    return _table(["module, base install", "ms on the clock, while the interpreter counts"], rows)
+
+
+def _client_cost_table(results: Results) -> str:
+    rows = []
+    for scenario, costs in results.client_costs.items():
+        ours = median(costs[OURS])
+        for name, found in costs.items():
+            ratio = "" if name == OURS else _number(median(found) / ours)
+            rows.append([_SCENARIO_NAMES[scenario], name, _three(found), ratio])
+    return _table(["what", "client", "CPU, µs", "of ours"], rows)
 
 
 def _timing_table(timings: Sequence[Timing]) -> str:

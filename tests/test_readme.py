@@ -35,6 +35,7 @@ OURS = [
     *blocks("README.md"),
     *blocks("docs/engines.md"),
     *blocks("docs/clients.md"),
+    *blocks("docs/client.md"),
     *(block for block in blocks("docs/guide.md") if "outcrop" in block.text),
 ]
 

@@ -195,6 +195,34 @@ def test_anthropic_calls_a_model_without_provider_and_version(base: str, name: s
     assert model_of(Catalog.load(), base).anthropic_name == name
 
 
+def test_a_model_has_the_short_names_that_people_write() -> None:
+    catalog = Catalog.load()
+    named = {model.id: model.short_names for model in catalog.models}
+    assert named["anthropic.claude-sonnet-4-20250514-v1:0"] == (
+        "claude-sonnet-4-20250514",
+        "claude-sonnet-4",
+        "claude-sonnet-4-0",
+    )
+    assert named["anthropic.claude-opus-4-6-v1"] == ("claude-opus-4-6",)
+    every = [name for names in named.values() for name in names]
+    assert len(every) == len(set(every))
+    assert {"claude-opus-4-0", "claude-3-7-sonnet-latest", "claude-3-5-haiku-latest"} <= set(every)
+
+
+def test_a_geography_is_a_land_and_not_a_list_of_routes(catalog: Catalog) -> None:
+    assert catalog.geography("us") == {"us-east-1", "us-east-2", "us-west-1", "us-west-2"}
+    assert not catalog.geography("eu") & {"eu-west-2", "eu-central-2", "il-central-1"}
+    assert catalog.geography("global") == set(catalog.regions)
+    assert catalog.geography("ca") == frozenset()
+    for scope in facts()["scopes"]:
+        assert catalog.geography(scope)
+        assert catalog.geography(scope) <= catalog.regions.keys()
+    for scope, wider in (("jp", "apac"), ("au", "apac"), ("in", "apac")):
+        assert catalog.geography(scope) < catalog.geography(wider)
+    lands = [catalog.geography(scope) for scope in ("us", "eu", "apac", "us-gov")]
+    assert len(frozenset().union(*lands)) == sum(map(len, lands))
+
+
 def test_the_long_window_is_a_beta_of_sonnet_4_and_4_5() -> None:
     catalog = Catalog.load()
     with_beta = {model.id: model for model in catalog.models if model.context_window_beta}
@@ -300,7 +328,7 @@ def test_no_table_of_the_facts_goes_unread() -> None:
     """A misspelt key would otherwise be a fact that nobody sees."""
     known = {"id", "name", "source", "context_window", "max_output_tokens", "context_window_beta"}
     known |= {"context_beta_header", "input_modalities", "features", "cache", "lifecycle", "on_demand"}
-    known |= {"editions", "quota", "price", "profiles"}
+    known |= {"editions", "quota", "price", "profiles", "aliases"}
     told = facts()
     ids = {row["id"] for row in told["models"]}
     for row in told["models"]:
@@ -311,6 +339,8 @@ def test_no_table_of_the_facts_goes_unread() -> None:
         for edition in row.get("editions", {}).values():
             assert edition.keys() <= known | {"scopes"}
             assert set(edition.get("scopes", ())) <= row["profiles"].keys()
+    for scope in told["scopes"].values():
+        assert scope.keys() == {"label", "premium", "geography", "source", "routes"}
     for beta in told["betas"]:
         named = [beta["since"]] if "since" in beta else beta["models"]
         assert set(named) <= ids

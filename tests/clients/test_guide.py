@@ -15,6 +15,7 @@ import boto3
 import pytest
 from anthropic import AnthropicBedrock
 
+import outcrop
 from clients.conftest import NODE_FOLDER
 from clients.refusals import NO_MODEL, signed
 from documents import blocks, read
@@ -125,6 +126,12 @@ def with_keys(endpoint, client_env):
     return fill
 
 
+def ours(snippet):
+    """A snippet with Outcrop's client in place of Anthropic's."""
+    assert snippet.count("from anthropic import AnthropicBedrock\n") == 1
+    return snippet.replace("from anthropic import", "from outcrop import")
+
+
 def asked(endpoint):
     return endpoint.answers.questions[-1]
 
@@ -173,6 +180,21 @@ class TestPython:
     def test_the_two_kinds_of_endpoint(self, which, python, endpoint):
         assert python(both("python")[which]) == ""
         assert asked(endpoint).model.id == BARE
+
+    def test_hello_world_with_only_the_import_changed(self, python, with_keys, endpoint):
+        said = python(ours(with_keys(block("aws_session_token=", "python"))))
+        assert f"text='{ANSWER}'" in said
+        assert asked(endpoint).model.id == BARE
+
+    @pytest.mark.parametrize("which", [0, 1], ids=["global", "regional"])
+    def test_the_two_kinds_of_endpoint_with_only_the_import_changed(self, which, python, endpoint):
+        assert python(ours(both("python")[which])) == ""
+        assert asked(endpoint).model.id == BARE
+
+    def test_without_a_region_ours_takes_the_guides_default(self, client_env, monkeypatch):
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            monkeypatch.delenv(name)
+        assert outcrop.AnthropicBedrock().aws_region == "us-east-1"
 
     def test_without_a_region_the_sdk_of_today_refuses_to_guess(self, client_env, monkeypatch):
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):

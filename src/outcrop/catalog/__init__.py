@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
-from pathlib import Path
+from os.path import dirname, join
 from typing import Any, Final, Literal
 
 import msgspec
@@ -24,6 +24,7 @@ _GLOBAL = "global"
 # Anthropic's own name is Bedrock's without provider and version (recorded: claude-haiku-4-5-20251001,
 # claude-opus-4-8). No model of the catalogue departs from that.
 _NOT_ANTHROPIC_NAME = re.compile(r"^anthropic\.|-v[0-9]+(?::[0-9]+)?$")
+_DATE = re.compile(r"-[0-9]{8}$")
 
 
 class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +39,8 @@ class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Model(msgspec.Struct, frozen=True):
     """A foundation model as Bedrock lists it.
 
-    `anthropic_name` is what Anthropic's API calls it, and what Bedrock's replies say. Windows are in tokens:
+    `anthropic_name` is what Anthropic's API calls it, and what Bedrock's replies say; `aliases` are further
+    names there. Windows are in tokens:
     `context_window_beta` is the window under the beta `context_beta_header`. `features` are the names in the
     catalogue (`tools`, `vision`, `prompt_caching`, `count_tokens`, …), `betas` the beta headers it takes.
     `on_demand` are the regions in which its bare id can be invoked, without a profile.
@@ -50,6 +52,7 @@ class Model(msgspec.Struct, frozen=True):
     anthropic_name: str
     context_window: int
     max_output_tokens: int
+    aliases: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     betas: frozenset[str] = frozenset()
     context_window_beta: int | None = None
@@ -60,6 +63,11 @@ class Model(msgspec.Struct, frozen=True):
     on_demand: frozenset[str] = frozenset()
     streaming: bool = True
     lifecycle: Lifecycle = Lifecycle()
+
+    @property
+    def short_names(self) -> tuple[str, ...]:
+        """What people call it: Anthropic's name, the same without its date, and the aliases."""
+        return tuple(dict.fromkeys((self.anthropic_name, _DATE.sub("", self.anthropic_name), *self.aliases)))
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -91,10 +99,12 @@ class Catalog:
         regions: Mapping[str, str],
         models: Iterable[Model],
         profiles: Iterable[Profile],
+        geographies: Mapping[str, frozenset[str]],
     ) -> None:
         self.edition = edition
         self.as_of = as_of
         self.regions = regions
+        self.geographies = geographies
         self.models = tuple(models)
         self.profiles = tuple(profiles)
         self._models = {model.id: model for model in self.models}
@@ -128,6 +138,13 @@ class Catalog:
         """The profiles offered from a source region, in the catalogue's order."""
         return tuple(profile for profile in self.profiles if region in profile.routes)
 
+    def geography(self, scope: str) -> frozenset[str]:
+        """The regions that lie in the land a scope is named after; none for an unknown scope.
+
+        Narrower than where its profiles route: a call of an `eu` profile from London may run in London.
+        """
+        return self.geographies.get(scope, frozenset())
+
     def inference_types(self, model: Model, region: str) -> tuple[str, ...]:
         """How a model can be invoked from a region; empty where it is not available."""
         offered = (model.id, region) in self._offered
@@ -153,7 +170,14 @@ def facts() -> Mapping[str, Any]:
     """`claude.toml` as it stands, prices, quotas and limits included. Shared: not to be changed."""
     import tomllib
 
-    return tomllib.loads(Path(__file__).with_name("claude.toml").read_text(encoding="utf-8"))
+    # no pathlib: a client that reads prices would pay 3 ms for its import
+    with open(join(dirname(__file__), "claude.toml"), encoding="utf-8") as file:
+        return tomllib.loads(file.read())
+
+
+def editions() -> tuple[str, ...]:
+    """The editions there are, the default first."""
+    return tuple(facts()["editions"])
 
 
 @lru_cache(maxsize=8)
@@ -170,7 +194,13 @@ def _load(edition: str) -> Catalog:
         model = reader.model(in_edition)
         models.append(model)
         profiles += reader.profiles(model, in_edition)
-    return Catalog(edition, told["editions"][edition]["as_of"], regions, models, profiles)
+    as_of = told["editions"][edition]["as_of"]
+    return Catalog(edition, as_of, regions, models, profiles, _geographies(told["scopes"], regions))
+
+
+def _geographies(scopes: Mapping[str, Any], regions: Iterable[str]) -> dict[str, frozenset[str]]:
+    named = {name: scope["geography"] for name, scope in scopes.items()}
+    return {name: frozenset(regions if told == "every region" else told) for name, told in named.items()}
 
 
 def _inference_types(*, on_demand: bool, profile: bool) -> tuple[str, ...]:
@@ -194,6 +224,7 @@ class _Reader:
             anthropic_name=_NOT_ANTHROPIC_NAME.sub("", row["id"]),
             context_window=row["context_window"],
             max_output_tokens=row["max_output_tokens"],
+            aliases=tuple(row.get("aliases", ())),
             features=frozenset(row["features"]),
             betas=self._betas[row["id"]],
             context_window_beta=row.get("context_window_beta"),

@@ -85,7 +85,8 @@ class ClosedError(HttpError):
 
 
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds for each phase: a slot in the pool, the connection, the response's head, each part of its body.
+    """Seconds for each phase: a slot in the pool, the connection, each part of a large request to be taken,
+    the response's head, each part of its body.
 
     `keep` is how long an unused connection is kept: below 5 s, because that is when uvicorn, and so vLLM,
     closes its side, and a request sent into that moment is lost.
@@ -93,6 +94,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     slot: float = 30.0
     connect: float = 5.0
+    write: float = 60.0
     head: float = 600.0
     idle: float = 60.0
     keep: float = 4.0

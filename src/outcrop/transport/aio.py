@@ -21,24 +21,29 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final
 
-from outcrop.transport import BrokenError, ClosedError, Limits, TimedOutError, Timeouts
+from outcrop.transport import BrokenError, CertificateError, ClosedError, Limits, TimedOutError, Timeouts
 from outcrop.transport.connection import Connection, Response
 from outcrop.transport.dial import dial
+from outcrop.transport.http1 import IDEMPOTENT, request_head
 from outcrop.transport.route import Proxies, Route, Target, locate
+from outcrop.transport.trust import Trust
 
-_IDEMPOTENT: Final = frozenset({"GET", "OPTIONS", "PUT", "DELETE"})
-_METHODS: Final = _IDEMPOTENT | {"POST", "PATCH"}
 _TIMEOUTS: Final = Timeouts()
 _LIMITS: Final = Limits()
+
+# What a forked process inherits stays alive in it: to collect it would touch the parent's loop.
+_INHERITED: Final[list[_Pool]] = []
 
 
 class Client:
     """Sends requests. Bound to the event loop of its first request; close it there.
 
-    `ca_file` replaces the system's list of authorities. `proxies` are the environment's unless given.
+    `trust` says which authorities are believed; `ca_file` is short for `Trust(ca_file)`. `proxies` are the
+    environment's unless given. `guarded`: link-local and metadata addresses are refused.
     """
 
     def __init__(
@@ -46,54 +51,92 @@ class Client:
         *,
         timeouts: Timeouts = _TIMEOUTS,
         limits: Limits = _LIMITS,
+        trust: Trust | None = None,
         ca_file: str = "",
         proxies: Proxies | None = None,
+        guarded: bool = True,
     ) -> None:
         self.timeouts = timeouts
         self.limits = limits
-        self._ca_file = ca_file
+        self._trust = trust or Trust(ca_file)
         self._proxies = Proxies.from_environment(os.environ) if proxies is None else proxies
-        self._context: ssl.SSLContext | None = None
+        self._guarded = guarded
         self._found: dict[str, tuple[Target, _Pool]] = {}
         self._pools: dict[Route, _Pool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
         self._closed = False
 
     async def send(
-        self, method: str, url: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        timeouts: Timeouts | None = None,
     ) -> Response:
         """Sends a request and waits for the head of its response, which the caller must close.
 
-        `host`, `content-length`, `accept-encoding` and a proxy's login are added. Cancelling closes the
-        connection. Raises DialError when there is no connection, HttpError when the exchange fails,
-        ValueError for a URL, method or header that can't be sent.
+        `host`, `content-length`, `accept-encoding` and a proxy's login are added. `timeouts` are the client's
+        unless given (`keep` is always the client's). Cancelling closes the connection. Raises DialError when
+        there is no connection, HttpError when the exchange fails, ValueError for a URL, method or header that
+        can't be sent.
         """
         self._check_loop()
         target, pool = self._found.get(url) or self._find(url)
-        head = _head(method, target, headers, len(body))
-        connection = await pool.take()
+        timeouts = timeouts or self.timeouts
+        head = request_head(method, target, headers, len(body))
+        connection = await pool.take(timeouts)
         first_use = not connection.used
-        response = connection.start(head, body)
+        response = connection.start(method, head, body, timeouts)
         try:
             await response.head()
         except BrokenError as error:
-            if first_use or connection.answered or not (error.unsent or method in _IDEMPOTENT):
+            if first_use or connection.answered or not (error.unsent or method in IDEMPOTENT):
                 raise
         else:
             return response
-        response = (await pool.take(fresh=True)).start(head, body)
+        response = (await pool.take(timeouts, fresh=True)).start(method, head, body, timeouts)
         await response.head()
         return response
 
     def locate(self, url: str) -> Target:
         """Where a URL leads with this client's proxies. Raises ValueError, AddressRefusedError."""
-        return locate(url, self._proxies)
+        return locate(url, self._proxies, guarded=self._guarded)
+
+    def tls(self) -> None:
+        """Reads the authorities now, not when TLS is first spoken. Raises OSError when that can't be done."""
+        try:
+            self._trust.context()
+        except CertificateError as error:
+            raise OSError(str(error)) from error
 
     async def close(self) -> None:
-        """Closes every connection and waits until they are gone. Idempotent."""
+        """Closes every connection and waits until they are gone. Idempotent.
+
+        In another loop than the client's, or another process, nothing is waited for: see `abandon`.
+        """
+        if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
+            self.abandon()
         self._closed = True
-        for pool in self._pools.values():
+        for pool in tuple(self._pools.values()):
             await pool.close()
+
+    def abandon(self) -> None:
+        """Closes every connection from outside of the client's loop, which may be closed. Idempotent.
+
+        Whoever waits for something gets ClosedError, unless their loop is closed. In a process that was
+        forked from the client's, its parent's connections are let go of and stay open there. From a thread
+        other than that in which the loop runs, the closing is left to that thread. A uvloop that is stopped
+        closes what it opened when it goes on or is closed, not before.
+        """
+        self._drop(every=True)
+
+    def __del__(self) -> None:
+        # Only what is unused goes: a response may still be read when nobody has its client any more.
+        if getattr(self, "_pools", None):
+            self._drop(every=self._loop is None or self._loop.is_closed())
 
     def open_connections(self) -> int:
         """How many connections are open or being opened."""
@@ -107,31 +150,85 @@ class Client:
             if self._loop is not None:
                 raise RuntimeError("this client belongs to another event loop")
             self._loop = loop
+            self._process = os.getpid()
 
     def _find(self, url: str) -> tuple[Target, _Pool]:
         target = self.locate(url)
         pool = self._pools.get(target.route)
         if pool is None:
-            pool = self._pools[target.route] = _Pool(self, target.route)
+            pool = _Pool(target.route, self.timeouts.keep, self.limits, self._trust.context, self._guarded)
+            self._pools[target.route] = pool
         if len(self._found) < 1024:
             self._found[url] = target, pool
         return target, pool
 
-    def tls(self) -> ssl.SSLContext:
-        """The TLS settings, made when first needed: that takes 20 ms."""
-        if self._context is None:
-            self._context = ssl.create_default_context(cafile=self._ca_file or None)
-            self._context.set_alpn_protocols(["http/1.1"])
-        return self._context
+    def _drop(self, *, every: bool) -> None:
+        self._closed = True
+        loop, pools = self._loop, list(self._pools.values())
+        self._pools.clear()
+        self._found.clear()
+        if loop is None or not pools:
+            return
+        if os.getpid() != self._process:
+            _INHERITED.extend(pools)
+            for pool in pools:
+                pool.sever()
+        elif loop.is_running() and _running() is not loop:
+            with suppress(RuntimeError):  # the loop has been closed meanwhile
+                loop.call_soon_threadsafe(_dismiss, loop, pools, every)
+        else:
+            _dismiss(loop, pools, every)
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    """This thread's loop, if it is running."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _dismiss(loop: asyncio.AbstractEventLoop, pools: list[_Pool], every: bool) -> None:
+    doomed = [one for pool in pools for one in pool.dismiss(every=every, tell=not loop.is_closed())]
+    with nullcontext() if loop.is_running() else _at_once(loop):
+        for connection in doomed:
+            connection.abort()
+
+
+@contextmanager
+def _at_once(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """For a loop that does not run: what closing a transport puts off until later is done now.
+
+    That is the transport's own end; asyncio has no other way to it that does not need the loop.
+    """
+
+    def call(callback: Callable[..., object], *args: object, context: object = None) -> None:  # noqa: ARG001
+        callback(*args)
+
+    try:
+        loop.call_soon = call  # type: ignore[assignment,method-assign]
+    except AttributeError:  # uvloop, which closes its sockets with itself
+        yield
+        return
+    try:
+        yield
+    finally:
+        del loop.call_soon
 
 
 class _Pool:
     """The connections of one route. A slot is taken before one is opened and freed when it is lost."""
 
-    def __init__(self, client: Client, route: Route) -> None:
+    def __init__(
+        self, route: Route, keep: float, limits: Limits, tls: Callable[[], ssl.SSLContext], guarded: bool
+    ) -> None:
+        # does not know its client: so that one that is dropped is gone at once, not when garbage is collected
         self.open = 0
-        self._client = client
         self._route = route
+        self._keep = keep
+        self._limits = limits
+        self._tls = tls
+        self._guarded = guarded
         self._idle: list[Connection] = []  # the last used is used next, so that the others can grow old
         self._all: set[Connection] = set()
         # each is given a free connection, or None: a slot
@@ -139,9 +236,9 @@ class _Pool:
         self._empty: asyncio.Future[None] | None = None
         self._closed = False
 
-    async def take(self, *, fresh: bool = False) -> Connection:
+    async def take(self, timeouts: Timeouts, *, fresh: bool = False) -> Connection:
         """A connection that is nobody else's; `fresh`: none that has rested. Raises HttpError, DialError."""
-        idle, limit = self._idle, self._client.limits.connections
+        idle, limit = self._idle, self._limits.connections
         while idle and not fresh:
             connection = idle.pop()
             if connection.usable():
@@ -149,16 +246,16 @@ class _Pool:
             connection.abort()
         if self.open < limit and not self._waiting:
             self.open += 1
-            return await self._dial()
+            return await self._dial(timeouts.connect)
         if idle:
             idle.pop(0).abort()  # its slot comes to us
-        given = await self._wait()
+        given = await self._wait(timeouts.slot)
         if given is None:
-            return await self._dial()
+            return await self._dial(timeouts.connect)
         if given.usable():
             return given
         given.abort()
-        return await self.take(fresh=fresh)
+        return await self.take(timeouts, fresh=fresh)
 
     def release(self, connection: Connection) -> None:
         """A connection is free: the next in line gets it, or it rests."""
@@ -189,13 +286,35 @@ class _Pool:
             self._empty = asyncio.get_running_loop().create_future()
             await self._empty
 
-    async def _dial(self) -> Connection:
+    def dismiss(self, *, every: bool, tell: bool) -> list[Connection]:
+        """Takes leave of the connections that are unused, or all: the caller closes them.
+
+        `tell`: whoever waits gets ClosedError.
+        """
+        self._closed = True
+        if not every:
+            return list(self._idle)
+        error = ClosedError("the client is closed")
+        for waiter in self._waiting:
+            if tell and not waiter.done():
+                waiter.set_exception(error)
+        self._waiting.clear()
+        doomed = list(self._all)
+        for connection in doomed:
+            connection.disown(error, tell=tell)
+        return doomed
+
+    def sever(self) -> None:
+        """In a forked process: lets go of all connections."""
+        self._closed = True
+        for connection in self._all:
+            connection.sever()
+
+    async def _dial(self, seconds: float) -> Connection:
         """Opens a connection in a slot that is the caller's already."""
-        client = self._client
-        seconds = client.timeouts.connect
         try:
             async with asyncio.timeout(seconds):
-                connection = await dial(self._route, self._make, client.tls)
+                connection = await dial(self._route, self._make, self._tls, self._guarded)
         except TimeoutError as error:
             self._free_slot()
             raise TimedOutError("connect", seconds) from error
@@ -209,10 +328,9 @@ class _Pool:
         return connection
 
     def _make(self) -> Connection:
-        return Connection(self, self._client.timeouts, self._client.limits)
+        return Connection(self, self._keep, self._limits)
 
-    async def _wait(self) -> Connection | None:
-        seconds = self._client.timeouts.slot
+    async def _wait(self, seconds: float) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -249,18 +367,3 @@ class _Pool:
             self.open -= 1
         if self._empty is not None and not self._all and not self._empty.done():
             self._empty.set_result(None)
-
-
-def _head(method: str, target: Target, headers: Sequence[tuple[str, str]], length: int) -> bytes:
-    if method not in _METHODS:
-        raise ValueError(f"this client does not send {method}")
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
-        raise ValueError("a header's value has a line break in it")
-    proxy = target.route.proxy
-    if proxy is not None and proxy.authorization and not target.route.tls:
-        lines += f"proxy-authorization: {proxy.authorization}\r\n"
-    return (
-        f"{method} {target.path} HTTP/1.1\r\nhost: {target.authority}\r\naccept-encoding: identity\r\n"
-        f"content-length: {length}\r\n{lines}\r\n"
-    ).encode("latin-1")

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection and the response that arrives on it. Knows framing and timeouts; not pools or URLs.
+"""One HTTP/1.1 connection and the response that arrives on it. Knows flow and timeouts; not pools or URLs.
 
 A `Response` owns what it has received: as soon as its last byte is in, the connection is free again, whether
 or not somebody has read the response. Nothing is decoded: we ask for `identity`.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import select
 from types import TracebackType
 from typing import Final, Protocol, cast
-
-import httptools
 
 from outcrop.transport import (
     KIB,
@@ -25,12 +24,17 @@ from outcrop.transport import (
     Timeouts,
     TooLargeError,
 )
+from outcrop.transport.http1 import ResponseReader
 
 # What may still come after a response whose rest nobody wants, before closing is cheaper than waiting.
 _DRAIN_BYTES: Final = 64 * KIB
 _DRAIN_SECONDS: Final = 1.0
 # Above this, head and body are written apart rather than copied together.
 _JOIN_BYTES: Final = 64 * KIB
+# Longer bodies are handed over in pieces, so that it shows when the server stops taking them.
+_PIECE_BYTES: Final = 256 * KIB
+_NOTHING: Final = memoryview(b"")
+_TIMEOUTS: Final = Timeouts()
 
 
 class Owner(Protocol):
@@ -47,14 +51,15 @@ class Response:
     """A response as it arrives. Use it as a context manager: leaving closes it, and with it the connection if
     the response had not ended, which tells the server to stop.
 
-    `async for` hands out the parts of the body as they come. One task reads.
+    `status` and `headers` (lower-case names, in their order) are there from the start. `async for` hands out
+    the parts of the body as they come. One task reads.
     """
 
-    __slots__ = ("_chunks", "_connection", "_done", "_error", "_headers", "_size", "_waiter", "status")
+    __slots__ = ("_chunks", "_connection", "_done", "_error", "_size", "_waiter", "headers", "status")
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[str, str]] = []
         self._chunks: list[bytes] = []
         self._size = 0
         self._done = False
@@ -64,8 +69,7 @@ class Response:
 
     def header(self, name: str) -> str:
         """The value of a header, by its lower-case name; several joined with ", "; "" when there is none."""
-        wanted = name.encode("latin-1")
-        return ", ".join(v.decode("latin-1") for k, v in self._headers if k.lower() == wanted)
+        return ", ".join([value for known, value in self.headers if known == name])
 
     async def head(self) -> None:
         """Waits for status and headers. Raises HttpError."""
@@ -143,15 +147,21 @@ class Response:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def begin(self, status: int, headers: list[tuple[str, str]]) -> None:
         """The head is complete."""
         self.status = status
-        self._headers = headers
+        self.headers = headers
 
-    def add(self, part: bytes) -> int:
-        """A part of the body. Returns how many bytes wait to be read."""
-        self._chunks.append(part)
-        self._size += len(part)
+    def add(self, parts: list[bytes]) -> int:
+        """Parts of the body. Returns how many bytes wait to be read."""
+        chunks = self._chunks
+        if len(parts) == 1:
+            part = parts[0]
+            chunks.append(part)
+            self._size += len(part)
+        else:
+            chunks += parts
+            self._size += sum(map(len, parts))
         return self._size
 
     def end(self) -> None:
@@ -160,55 +170,54 @@ class Response:
         self._connection = None
         self.wake()
 
-    def fail(self, error: HttpError) -> None:
-        """Nothing more will come."""
+    def fail(self, error: HttpError, *, tell: bool = True) -> None:
+        """Nothing more will come. `tell`: whoever waits is woken, for which their loop must not be closed."""
         self._error = error
         self._connection = None
-        self.wake()
+        if tell:
+            self.wake()
 
 
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time. Its owner hears when it is free or gone."""
 
-    def __init__(self, owner: Owner, timeouts: Timeouts, limits: Limits) -> None:
+    def __init__(self, owner: Owner, keep: float, limits: Limits) -> None:
         self.used = False
         self._owner = owner
-        self._timeouts = timeouts
+        self._keep = keep  # seconds
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._response: Response | None = None
+        self._reader: ResponseReader | None = None
+        self._timeouts = _TIMEOUTS
         self._phase: Phase | None = None  # None: nothing is being exchanged
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._paused = False
+        self._paused = False  # reading
         self._drained = -1  # bytes thrown away, once that began
+        self._unwritten = _NOTHING
+        self._full = False  # the transport takes no more for now
         self._unsent = False
-        self._reset()
-
-    def _reset(self) -> None:
-        """Ready for the next response."""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_size = 0
-        self._head_done = False
-        self._complete = False
-        self._extra = False
-        self._keep = False
 
     # What the owner and the response call.
 
-    def start(self, head: bytes, body: bytes) -> Response:
+    def start(self, method: str, head: bytes, body: bytes, timeouts: Timeouts) -> Response:
         """Sends a request and hands back its response, of which nothing has arrived yet."""
         response = self._response = Response(self)
-        self._phase = "head"
-        self._watch(self._timeouts.head)
+        self._reader = ResponseReader(self._limits, method)
+        self._timeouts = timeouts
         transport = self._transport
         if len(body) <= _JOIN_BYTES:
+            self._phase = "head"
+            self._watch(timeouts.head)
             transport.write(head + body if body else head)
         else:
+            self._phase = "write"
             transport.write(head)
-            transport.write(body)
+            self._unwritten = memoryview(body)
+            self._write_on()
         # asyncio's own loop writes at once and shows a failure here; uvloop shows it in connection_lost
         self._unsent = transport.is_closing()
         return response
@@ -216,7 +225,7 @@ class Connection(asyncio.Protocol):
     @property
     def answered(self) -> bool:
         """Whether any byte of the current response has arrived."""
-        return self._head_size > 0 or self._head_done
+        return self._reader is not None and self._reader.began
 
     def usable(self) -> bool:
         """Whether an unused connection can carry a request.
@@ -227,7 +236,7 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> None:
         """Nothing is asked of the connection for now: it closes by itself when that lasts."""
-        self._watch(self._timeouts.keep)
+        self._watch(self._keep)
 
     def go_on(self) -> None:
         """The reader has taken everything that had arrived."""
@@ -255,41 +264,52 @@ class Connection(asyncio.Protocol):
         self._response = None
         self._transport.abort()
 
+    def disown(self, error: HttpError, *, tell: bool) -> None:
+        """The response has failed; closing is somebody else's to do. `tell`: as in `Response.fail`."""
+        response, self._response = self._response, None
+        if response is not None:
+            response.fail(error, tell=tell)
+
+    def sever(self) -> None:
+        """Closes a connection that belongs to the process from which this one was forked: here, not there.
+
+        Nothing of the loop may be touched, because its selector is the parent's too. The socket's number
+        comes to mean the null device, which leaves transport and socket with something that they can close.
+        """
+        number = self._transport.get_extra_info("socket").fileno()
+        if number >= 0:
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(null, number, inheritable=False)
+            os.close(null)
+
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
         self._transport = cast(asyncio.Transport, transport)
-        self._parser = httptools.HttpResponseParser(self)
         poll = select.poll()
         poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._poll = poll.poll
 
     def data_received(self, data: bytes) -> None:
-        """Feeds the parser, then tells the reader once."""
-        response = self._response
-        if response is None:
+        """Feeds the reader, then tells the response's once."""
+        response, reader = self._response, self._reader
+        if response is None or reader is None:
             self.abort()  # nobody asked: the server is out of step
             return
-        before = self._head_size
-        if not self._head_done:
-            self._head_size += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError:
-            self.give_up(GarbledError("the response could not be read"))
-            raise  # ours, not the server's
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._complete:  # else the response is whole, and what follows it tells nothing about it
-                self.give_up(GarbledError(f"not an HTTP response: {error}"))
-                return
-            self._extra = True
-        if before <= self._limits.head < self._head_size and self._head_too_long():
-            self.give_up(GarbledError(f"the response's head is longer than {self._limits.head} bytes"))
-        elif self._complete:
-            self._finish(response)
-        elif self._head_done:
-            self._after_part(response)
+            parts = reader.feed(data)
+        except GarbledError as error:
+            if reader.status:
+                self._pass_on(response, reader, reader.salvage)
+            self.give_up(error)
+            return
+        if reader.status:
+            self._pass_on(response, reader, parts)
+            if reader.done:
+                self._finish(response, reader.keep)
+            else:
+                self._after_part(response)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Ends the response: well, if its end was to be shown by closing; else as broken."""
@@ -299,62 +319,53 @@ class Connection(asyncio.Protocol):
             self._timer = None
         response, self._response = self._response, None
         if response is not None:
-            if error is None and self._ends_by_closing():
+            failure = self._ending(error)
+            if failure is None:
                 response.end()
             else:
-                # EPIPE comes from writing only: part of the request never left this machine
-                unsent = self._unsent or isinstance(error, BrokenPipeError)
-                response.fail(
-                    BrokenError(f"the connection was closed: {error or 'end of file'}", unsent=unsent)
-                )
+                response.fail(failure)
+        self._unwritten = _NOTHING
         self._owner.lost(self)
 
-    # What the parser calls. No exception may leave these: it would look like a fault of the server's.
+    def pause_writing(self) -> None:
+        """The server does not take what is sent, for now."""
+        self._full = True
 
-    def on_message_begin(self) -> None:
-        """A second response in one read was not asked for."""
-        self._extra = self._complete
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keeps a header; trailers are left out."""
-        if not self._head_done:
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Hands the head to the response, unless it is an interim one (RFC 9110, 15.2)."""
-        status = self._parser.get_status_code()
-        if status >= 200 and self._response is not None and not self._extra:
-            self._head_done = True
-            self._phase = "idle"
-            self._response.begin(status, self._headers)
-
-    def on_body(self, part: bytes) -> None:
-        """Keeps a part of the body, and stops reading when too much waits."""
-        response = self._response
-        if response is None or self._extra:
-            return
-        if self._drained >= 0:
-            self._drained += len(part)
-        elif response.add(part) > self._limits.unread and not self._paused:
-            self._paused = True
-            self._deadline = math.inf  # not the server's fault that nothing comes
-            self._transport.pause_reading()
-
-    def on_message_complete(self) -> None:
-        """Notes the end; what it means is decided when the whole read has been fed."""
-        if self._head_done:
-            self._complete = True
-            self._keep = self._parser.should_keep_alive()
-        else:
-            self._headers = []
+    def resume_writing(self) -> None:
+        """The server has taken something."""
+        self._full = False
+        self._write_on()
 
     # Inner decisions.
 
-    def _head_too_long(self) -> bool:
-        """The read that crossed the limit may have held the body's beginning too."""
-        if not self._head_done:
-            return True
-        return sum(len(name) + len(value) + 4 for name, value in self._headers) > self._limits.head
+    def _write_on(self) -> None:
+        """Hands over as much of the body as is taken; when that is all, the response is waited for."""
+        transport = self._transport
+        left = self._unwritten
+        while left and not self._full and not transport.is_closing():
+            transport.write(left[:_PIECE_BYTES])
+            left = left[_PIECE_BYTES:]
+        self._unwritten = left or _NOTHING  # an empty view would hold the whole body
+        if self._phase == "write":
+            if left or self._full:
+                self._watch(self._timeouts.write)
+            else:
+                self._phase = "head"
+                self._watch(self._timeouts.head)
+
+    def _pass_on(self, response: Response, reader: ResponseReader, parts: list[bytes]) -> None:
+        """Hands head and body over, and stops reading when too much waits."""
+        if not response.status:
+            self._phase = "idle"
+            response.begin(reader.status, reader.headers)
+        if not parts:
+            return
+        if self._drained >= 0:
+            self._drained += sum(map(len, parts))
+        elif response.add(parts) > self._limits.unread and not self._paused and not reader.done:
+            self._paused = True
+            self._deadline = math.inf  # not the server's fault that nothing comes
+            self._transport.pause_reading()
 
     def _after_part(self, response: Response) -> None:
         if self._drained > _DRAIN_BYTES:
@@ -364,7 +375,7 @@ class Connection(asyncio.Protocol):
             self._watch(self._timeouts.idle)
         response.wake()
 
-    def _finish(self, response: Response) -> None:
+    def _finish(self, response: Response, keep: bool) -> None:
         """The response is complete: the connection is free, if both sides are at the same point."""
         self._response = None
         self._phase = None
@@ -373,22 +384,26 @@ class Connection(asyncio.Protocol):
             self._paused = False
             transport.resume_reading()
         # an answer to a request that is still being sent leaves the two sides out of step
-        keep = self._keep and not self._extra and not transport.get_write_buffer_size()
+        sent = not self._unwritten and not transport.get_write_buffer_size()
         self._drained = -1
-        self._reset()
         self.used = True
         response.end()
-        if keep and not transport.is_closing():
+        if keep and sent and not transport.is_closing():
             self._owner.release(self)
         else:
             transport.abort()
 
-    def _ends_by_closing(self) -> bool:
-        """Whether the current body has neither length nor chunks, so that closing ends it (RFC 9112, 6.3)."""
-        if not self._head_done:
-            return False
-        names = {name.lower() for name, _ in self._headers}
-        return b"content-length" not in names and b"transfer-encoding" not in names
+    def _ending(self, error: Exception | None) -> HttpError | None:
+        """What the end of the connection means for the response; None: that it is whole."""
+        try:
+            if error is None and self._reader is not None:
+                self._reader.eof()
+                return None
+        except BrokenError:
+            pass  # told below, with what is known here
+        # EPIPE comes from writing only: part of the request never left this machine
+        unsent = self._unsent or bool(self._unwritten) or isinstance(error, BrokenPipeError)
+        return BrokenError(f"the connection was closed: {error or 'end of file'}", unsent=unsent)
 
     def _watch(self, seconds: float) -> None:
         """Sets the deadline. A timer that fires earlier is left alone: it sets itself anew.
@@ -414,5 +429,4 @@ class Connection(asyncio.Protocol):
         elif self._phase is None:
             self.abort()
         else:
-            seconds = self._timeouts.head if self._phase == "head" else self._timeouts.idle
-            self.give_up(TimedOutError(self._phase, seconds))
+            self.give_up(TimedOutError(self._phase, getattr(self._timeouts, self._phase)))

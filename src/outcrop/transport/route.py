@@ -9,24 +9,29 @@ own are checked.
 
 from __future__ import annotations
 
-import ipaddress
-from base64 import b64encode
 from collections.abc import Mapping
-from typing import Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from outcrop.transport import AddressRefusedError
 
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+if TYPE_CHECKING:  # imported where an address has to be understood: most hosts are names
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+    _Address: TypeAlias = IPv4Address | IPv6Address
 
 # Link-local, and the metadata services that live elsewhere: AWS over IPv6, Alibaba Cloud, Oracle Cloud.
-_NEVER: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32")
+_NEVER: Final = (
+    "169.254.0.0/16",
+    "fe80::/10",
+    "fd00:ec2::254/128",
+    "100.100.100.200/32",
+    "192.0.0.192/32",
 )
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64: Final = 0x64FF9B << 96  # 64:ff9b::/96 (RFC 6052)
+_HOST: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -78,28 +83,62 @@ class Target(msgspec.Struct, frozen=True):
     path: str
 
 
-def locate(url: str, proxies: Proxies) -> Target:
+def locate(url: str, proxies: Proxies, *, guarded: bool = True) -> Target:
     """Takes an `http`, `https` or `http+unix` URL apart (whose host is a socket's path, percent-encoded).
 
-    Raises ValueError for any other text, AddressRefusedError for an address that is never connected to.
+    Raises ValueError for any other text, AddressRefusedError, if `guarded`, for an address that is never
+    connected to.
     """
-    parts = urlsplit(url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if parts.scheme == "http+unix" and parts.netloc:
-        return Target(Route("", 0, unix=unquote(parts.netloc)), "localhost", path)
-    host = parts.hostname
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or not url.isprintable():
+    scheme, netloc, path = _split(url)
+    if scheme == "http+unix" and netloc:
+        from urllib.parse import unquote
+
+        return Target(Route("", 0, unix=unquote(netloc)), "localhost", path)
+    host, port = _host_and_port(netloc)
+    if scheme not in ("http", "https") or not host:
         raise ValueError(f"not a URL of a server: {url!r}")
-    tls = parts.scheme == "https"
-    port = parts.port or (443 if tls else 80)
-    refuse(host)
+    tls = scheme == "https"
+    port = port or (443 if tls else 80)
+    if guarded:
+        refuse(host)
     proxy = _proxy_for(host, port, proxies.https if tls else proxies.http, proxies.no)
     if proxy is not None and not tls:
         # plain HTTP: the proxy is spoken to as a server and told the whole URL (RFC 9112, 3.2.2)
-        return Target(
-            Route(proxy.host, proxy.port, proxy=proxy), parts.netloc, f"http://{parts.netloc}{path}"
-        )
-    return Target(Route(host, port, tls, proxy), parts.netloc, path)
+        return Target(Route(proxy.host, proxy.port, proxy=proxy), netloc, f"http://{netloc}{path}")
+    return Target(Route(host, port, tls, proxy), netloc, path)
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Scheme, authority, and path with query; empty ones where it is no URL. A fragment is left out."""
+    scheme, _, rest = url.partition("://")
+    rest = rest.partition("#")[0]
+    end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    netloc, path = rest[:end], rest[end:]
+    if not path.startswith("/"):
+        path = f"/{path}"
+    # what stands in a request line or a header as it is must not be able to end it
+    if not path.isascii() or not url.isprintable() or " " in url:
+        return "", "", ""
+    if not netloc.isascii():
+        netloc = netloc.encode("idna").decode("ascii")
+    return scheme.lower(), netloc, path
+
+
+def _host_and_port(netloc: str) -> tuple[str, int]:
+    """The host in lower case, without brackets, and the port, 0 where none is given; "" for no host."""
+    if netloc.startswith("["):
+        host, closed, tail = netloc[1:].partition("]")
+        if not closed or ":" not in host or literal(host) is None:
+            return "", 0
+    else:
+        host, colon, port = netloc.partition(":")
+        tail = colon + port
+        if host.strip(_HOST):
+            return "", 0
+    port = tail[1:]
+    if tail and (tail[0] != ":" or (port and not (port.isdecimal() and 0 < int(port[:6]) < 65536))):
+        return "", 0
+    return host.lower(), int(port or 0)
 
 
 def refuse(host: str) -> None:
@@ -108,33 +147,54 @@ def refuse(host: str) -> None:
     if address is None:
         return
     embedded = _embedded(address)
-    if any(candidate in network for candidate in (address, embedded) if candidate for network in _NEVER):
+    if any(candidate in network for candidate in (address, embedded) if candidate for network in _never()):
         raise AddressRefusedError(f"{host} is a link-local or metadata address: Outcrop never connects there")
+
+
+@cache
+def _never() -> tuple[IPv4Network | IPv6Network, ...]:
+    from ipaddress import ip_network
+
+    return tuple(ip_network(text) for text in _NEVER)
 
 
 def literal(host: str) -> _Address | None:
     """The address that `host` is; None when it is a name."""
+    if ":" not in host and not host[-1:].isdigit():
+        return None
+    from ipaddress import ip_address
+
     try:
-        return ipaddress.ip_address(host.partition("%")[0])
+        return ip_address(host.partition("%")[0])
     except ValueError:
         return None
 
 
-def _embedded(address: _Address) -> ipaddress.IPv4Address | None:
+def _embedded(address: _Address) -> IPv4Address | None:
     """The IPv4 address that an IPv6 one stands for, if any."""
-    if isinstance(address, ipaddress.IPv4Address):
+    from ipaddress import IPv4Address
+
+    if isinstance(address, IPv4Address):
         return None
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if int(address) >> 32 == _NAT64 >> 32:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
 
 
 def _proxy_for(host: str, port: int, url: str, no: tuple[str, ...]) -> Proxy | None:
     if not url or _is_loopback(host) or any(_exempts(entry, host, port) for entry in no):
         return None
+    from base64 import b64encode
+    from urllib.parse import unquote, urlsplit
+
     parts = urlsplit(url if "//" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:
-        raise ValueError("a proxy must be given as http://host:port")
+        # no login in the text
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        raise ValueError(
+            f"a proxy must be given as http://host:port, not {shown}: it is spoken to without TLS "
+            "(what goes through it to an https:// address is encrypted all the same)"
+        )
     authorization = ""
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -151,10 +211,13 @@ def _exempts(entry: str, host: str, port: int) -> bool:
     """Whether one entry of NO_PROXY covers a host."""
     if entry == "*":
         return True
+    from ipaddress import ip_network
+    from urllib.parse import urlsplit
+
     address = literal(host)
     try:
         if address is not None and "/" in entry:
-            return address in ipaddress.ip_network(entry, strict=False)
+            return address in ip_network(entry, strict=False)
         if literal(entry) is not None:
             return address == literal(entry)
         parts = urlsplit(f"//{entry}")

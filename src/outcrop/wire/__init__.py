@@ -14,6 +14,7 @@ converse_stream             the reply as events
 converse_upstream           the other direction, for engines that speak Converse
 converse_citations          citations, both ways
 json_pointer                the pointers with which Converse picks from a reply
-sse, eventstream, frames    streams: SSE, AWS's binary frames, and what Bedrock puts into them
+sse, eventstream            streams: SSE, AWS's binary frames
+frames, chunks              what Bedrock puts into those, written and read
 faults, sts                 errors as replies; the sliver of STS, in XML
 """

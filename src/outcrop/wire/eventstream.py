@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
-from uuid import UUID
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
 from zlib import crc32
 
 import msgspec
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 MAX_HEADERS: Final = 128 * 1024
 MAX_MESSAGE: Final = 24 * 1024 * 1024
 
-HeaderValue: TypeAlias = str | bytes | bool | int | UUID
+HeaderValue: TypeAlias = "str | bytes | bool | int | UUID"
 
-_PRELUDE = struct.Struct(">II")
+_LENGTHS = struct.Struct(">II")
+_PRELUDE = struct.Struct(">III")  # the lengths and their checksum
+_PRELUDE_BYTES: Final = 12
 _U32 = struct.Struct(">I")
 _U16 = struct.Struct(">H")
 _OVERHEAD = 16  # prelude, its checksum, and the message's checksum
@@ -34,9 +39,9 @@ class CorruptStreamError(ValueError):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One frame: its headers in wire order, and its payload."""
+    """One frame: its headers in wire order, to be read only, and its payload."""
 
-    headers: dict[str, HeaderValue]
+    headers: Mapping[str, HeaderValue]
     payload: bytes
 
 
@@ -54,7 +59,7 @@ def encode(headers: bytes, payload: bytes) -> bytes:
     total = _OVERHEAD + len(headers) + len(payload)
     if total > MAX_MESSAGE or len(headers) > MAX_HEADERS:
         raise ValueError(f"an event-stream message of {total} bytes is over the limit of {MAX_MESSAGE}")
-    prelude = _PRELUDE.pack(total, len(headers))
+    prelude = _LENGTHS.pack(total, len(headers))
     frame = b"%b%b%b%b" % (prelude, _U32.pack(crc32(prelude)), headers, payload)
     return frame + _U32.pack(crc32(frame))
 
@@ -92,41 +97,73 @@ class FrameBuffer:
 
     Lengths are checked from the prelude alone, so a forged one makes nothing be buffered. Raises
     CorruptStreamError while iterating; after that the buffer is of no more use.
+
+    What is read next begins at `_at` in `_data`: bytes, because slices of them are cheap. What came later
+    waits in `_tail` until a frame needs it; so each byte is copied a few times at most, however it was cut.
     """
 
+    __slots__ = ("_at", "_data", "_tail", "_wanted")
+
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._data = b""
+        self._at = 0
+        self._tail = bytearray()
+        self._wanted = _PRELUDE_BYTES  # how many bytes the next frame needs, as far as is known
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the stream, however they were cut."""
-        self._data += data
-
-    def __iter__(self) -> Iterator[Frame]:
-        while (frame := self._next()) is not None:
-            yield frame
+        if self._at == len(self._data) and not self._tail:
+            self._data, self._at = bytes(data), 0
+        else:
+            self._tail += data
 
     @property
     def pending(self) -> int:
         """Bytes of an unfinished frame. More than 0 at the end of a stream means it was cut."""
-        return len(self._data)
+        return len(self._data) - self._at + len(self._tail)
 
-    def _next(self) -> Frame | None:
-        data = self._data
-        if len(data) < 12:
-            return None
-        total, headers_length = _PRELUDE.unpack_from(data)
-        if crc32(data[:8]) != _U32.unpack_from(data, 8)[0]:
-            raise CorruptStreamError("the checksum of a frame's prelude is wrong")
-        if total > MAX_MESSAGE or headers_length > MAX_HEADERS or headers_length + _OVERHEAD > total:
-            raise CorruptStreamError(f"a frame claims {total} bytes with {headers_length} of headers")
-        if len(data) < total:
-            return None
-        message = bytes(data[:total])
-        del data[:total]
-        if crc32(message[:-4]) != _U32.unpack_from(message, total - 4)[0]:
-            raise CorruptStreamError("the checksum of a frame is wrong")
-        end = 12 + headers_length
-        return Frame(_decode_headers(message[12:end]), message[end:-4])
+    def __iter__(self) -> Iterator[Frame]:
+        while True:
+            data, at = self._data, self._at
+            if len(data) - at < self._wanted:
+                if self.pending < self._wanted:
+                    return
+                self._data, self._at, self._tail = data[at:] + self._tail, 0, bytearray()
+                continue
+            total, headers_length, checksum = _PRELUDE.unpack_from(data, at)
+            start = at + _PRELUDE_BYTES
+            if crc32(data[at : start - 4]) != checksum:
+                raise CorruptStreamError("the checksum of a frame's prelude is wrong")
+            if total > MAX_MESSAGE or headers_length > MAX_HEADERS or headers_length + _OVERHEAD > total:
+                raise CorruptStreamError(f"a frame claims {total} bytes with {headers_length} of headers")
+            end = at + total
+            if end > len(data):
+                self._wanted = total
+                continue
+            if crc32(data[at : end - 4]) != _U32.unpack_from(data, end - 4)[0]:
+                raise CorruptStreamError("the checksum of a frame is wrong")
+            split = start + headers_length
+            raw = data[start:split]
+            frame = Frame(_KNOWN_HEADERS.get(raw) or _headers(raw), data[split : end - 4])
+            # before it is handed out, because who reads may not come back
+            self._at, self._wanted = end, _PRELUDE_BYTES
+            yield frame
+
+
+# Most frames of a stream have one of two or three header blocks. Strangers may think of more, so the number
+# and the size of those that are kept are bounded. Nobody can write to what many frames share.
+_KNOWN_HEADERS: Final[dict[bytes, Mapping[str, HeaderValue]]] = {}
+_MOST_KNOWN: Final = 128
+_LONGEST_KNOWN: Final = 512
+
+
+def _headers(raw: bytes) -> Mapping[str, HeaderValue]:
+    headers = MappingProxyType(_decode_headers(raw))
+    if len(raw) <= _LONGEST_KNOWN:
+        if len(_KNOWN_HEADERS) >= _MOST_KNOWN:
+            _KNOWN_HEADERS.clear()
+        _KNOWN_HEADERS[raw] = headers
+    return headers
 
 
 _FIXED: Final[dict[int, struct.Struct]] = {
@@ -166,6 +203,8 @@ def _decode_value(data: bytes, at: int) -> tuple[HeaderValue, int]:
         _within(data, end)
         return (data[start:end].decode() if kind == 7 else data[start:end]), end
     if kind == 9:
+        from uuid import UUID  # Bedrock sends none
+
         _within(data, at + 16)
         return UUID(bytes=data[at : at + 16]), at + 16
     raise CorruptStreamError(f"a header has the unknown type {kind}")

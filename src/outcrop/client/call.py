@@ -1,0 +1,293 @@
+"""One request as a conversation: attempts, waits, fallbacks, and what a reply means. Decided here once.
+
+`exchange` is a generator. It yields what is to be done next and is sent the outcome; the drivers in `sync`
+and `aio` do as they are told, so both clients decide alike, and a test sends replies by hand.
+
+    Keys    ask the source for credentials      is sent Credentials or an ApiKey; it may block
+    Send    send these bytes                    is sent a Received, or a TransportError
+    More    the next bytes of an open reply     is sent bytes (b"" at the end), or a TransportError
+    Wait    let these seconds pass              is sent anything
+
+What is retried: 408, 409, 429, 5xx and exchanges without a reply, as Anthropic's and AWS's SDKs do, unless
+`x-should-retry` says otherwise; `retry-after-ms` and `retry-after` set the wait. A stream is tried again only
+while not one event of it has come, which an exception frame right at its beginning leaves possible. With
+fallbacks, a failure goes to the next placement at once, and only when all have failed there is a wait.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from outcrop.client.replies import (
+    Request,
+    Response,
+    status_failure,
+    transport_failure,
+)
+from outcrop.client.streams import StreamReader, may_be_repeated
+from outcrop.transport import DialError, TransportError
+from outcrop.wire.http import Head
+from outcrop.wire.sigv4 import Credentials, sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from outcrop.client.core import Core
+    from outcrop.client.credentials import ApiKey
+    from outcrop.client.placing import Placement
+    from outcrop.client.requests import Call
+    from outcrop.transport import Timeouts
+
+_LONGEST_WAIT: Final = 120.0  # seconds; who asks for more is told that the caller has to wait
+_FIRST_BACKOFF: Final = 0.5
+_LONGEST_BACKOFF: Final = 8.0
+_RETRIED: Final = frozenset({408, 409, 429})
+# Refused before or beside signing; the reason is in wire/sigv4.
+_SIGNED_PREFIXES: Final = ("x-amz-", "x-amzn-")
+
+
+class Keys:
+    """Ask the source for credentials: it may block."""
+
+
+class Send(NamedTuple):
+    """Send a request. `streams`: hand back a reply with status 200 unread."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    timeouts: Timeouts
+    streams: bool
+
+
+class Received(NamedTuple):
+    """A reply: its body read whole, or `open`, the transport's response, still to be read."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    open: Any = None
+
+
+class More(NamedTuple):
+    """Read on."""
+
+    open: Any
+
+
+class Wait(NamedTuple):
+    """Let time pass before the next attempt."""
+
+    seconds: float
+
+
+Step: TypeAlias = Keys | Send | More | Wait
+KEYS: Final = Keys()
+
+
+class Outcome(NamedTuple):
+    """How a call ended well. `stream` reads the rest of the open reply; `events` are its first."""
+
+    response: Response
+    placement: Placement
+    attempts: int
+    open: Any = None
+    stream: Any = None  # a StreamReader, where `open` is a response
+    events: list[Any] = []  # noqa: RUF012 - never changed
+
+
+class _Failed(NamedTuple):
+    """An attempt that ended badly: what to raise, whether another may be made, and how long to wait."""
+
+    error: Exception
+    retry: bool
+    wait: float | None = None
+    cost: float = 5.0
+
+
+class Budget:
+    """Tokens that retries cost, so that a client whose every call fails does not make all of them thrice.
+
+    A retry costs 5, after a time-out or a lost connection 10; a call that ends well gives back what its
+    retry cost, one without a retry gives 1. Sizes: the AWS SDKs' standard mode.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = 500.0
+
+    def take(self, cost: float) -> bool:
+        """Pays for a retry; False when there is not enough left."""
+        if self.left < cost:
+            return False
+        self.left -= cost
+        return True
+
+    def give(self, back: float) -> None:
+        """A call ended well."""
+        if self.left < 500.0:
+            self.left = min(500.0, self.left + back)
+
+
+def exchange(core: Core, call: Call) -> Generator[Step, Any, Outcome]:
+    """Carries a call to its end. Returns an Outcome; raises what client/errors.py draws."""
+    placements = call.placements
+    rounds = core.max_retries + 1
+    most = rounds * len(placements)
+    invocation = core.new_id()
+    attempt = 0
+    paid = 0.0
+    for round_number in range(rounds):
+        waits: list[float] = []
+        failed: _Failed | None = None
+        for placement in placements:
+            attempt += 1
+            result = yield from _attempt(core, call, placement, attempt, most, invocation)
+            if isinstance(result, Outcome):
+                core.budget.give(paid or 1.0)
+                return result
+            failed = result
+            core.debug("attempt %d of %d failed: %s", attempt, most, failed.error)
+            if not failed.retry or attempt == most or not core.budget.take(failed.cost):
+                raise failed.error
+            paid = failed.cost
+            if failed.wait is not None:
+                waits.append(failed.wait)
+        wait = min(waits) if waits else _backoff(round_number, core.random())
+        if failed is not None and wait > _LONGEST_WAIT:
+            raise failed.error
+        yield Wait(wait)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _backoff(round_number: int, chance: float) -> float:
+    """0.5 s, 1 s, 2 s, … up to 8 s, less up to a quarter, so that clients do not return all at once."""
+    longest: float = min(_FIRST_BACKOFF * 2.0**round_number, _LONGEST_BACKOFF)
+    return longest * (1 - 0.25 * chance)
+
+
+def _attempt(
+    core: Core, call: Call, placement: Placement, attempt: int, most: int, invocation: str
+) -> Generator[Step, Any, Outcome | _Failed]:
+    """One try at one placement."""
+    source = core.source()
+    key = source.get() if source.ready else (yield KEYS)
+    send = _prepare(core, call, placement, key, (attempt, most, invocation))
+    received = yield send
+    request = Request(send.method, send.url, send.headers)
+    if isinstance(received, TransportError):
+        # without a connection nothing was sent, which costs less
+        cost = 5.0 if isinstance(received, DialError) else 10.0
+        return _Failed(transport_failure(received, request), retry=True, cost=cost)
+    response = Response(received.status, received.headers, received.body, request)
+    if received.status != 200:
+        return _failed_reply(core, response)
+    if received.open is None:
+        return Outcome(response, placement, attempt)
+    return (yield from _first_event(received.open, call, response, placement, attempt))
+
+
+def _failed_reply(core: Core, response: Response) -> _Failed:
+    error = status_failure(response)
+    if response.status_code in (401, 403):
+        error.add_note(f"The credentials came from {core.source().origin}.")
+    status = response.status_code
+    retry = status in _RETRIED or status >= 500 or error.aws_error == "ThrottlingException"
+    headers = response.headers
+    told = headers.get("x-should-retry")
+    if told in ("true", "false"):
+        retry = told == "true"
+    return _Failed(error, retry, _retry_after(headers, core.now))
+
+
+def _retry_after(headers: Any, now: Callable[[], float]) -> float | None:
+    """The seconds a server asks for: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if text is None:
+            continue
+        try:
+            seconds = float(text) * unit
+        except ValueError:
+            seconds = _until(text, now())
+        if seconds >= 0:  # a NaN is not
+            return seconds
+    return None
+
+
+def _until(text: str, now: float) -> float:
+    """Seconds from now to an HTTP date; -1 for other text."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return -1.0
+
+
+def _first_event(
+    opened: Any, call: Call, response: Response, placement: Placement, attempt: int
+) -> Generator[Step, Any, Outcome | _Failed]:
+    """Reads until there is an event to hand out. Until then another attempt loses nothing."""
+    reader = StreamReader(response, converse=call.converse)
+    while True:
+        data = yield More(opened)
+        if isinstance(data, TransportError):
+            error = transport_failure(data, response.request, in_stream=True)
+            return _Failed(error, retry=True, cost=10.0)
+        events = reader.feed(data) if data else []
+        if events:
+            return Outcome(response, placement, attempt, opened, reader, events)
+        failure = reader.error if data else reader.end()
+        if failure is not None:
+            opened.close()
+            return _Failed(failure, may_be_repeated(failure), cost=10.0)
+
+
+def _prepare(
+    core: Core, call: Call, placement: Placement, key: Credentials | ApiKey, count: tuple[int, int, str]
+) -> Send:
+    """The request of one attempt, signed."""
+    base, authority, prefix = core.address(call.service, placement.region)
+    path = prefix + call.path(placement.model)
+    body = call.body
+    headers = {
+        "accept": "application/json",
+        "content-type": "application/json",
+        **core.default_headers,
+        **call.headers,
+        "amz-sdk-invocation-id": count[2],
+        "amz-sdk-request": f"attempt={count[0]}; max={count[1]}",
+    }
+    if "" in headers.values():
+        headers = {name: value for name, value in headers.items() if value}
+    query = "&".join(part for part in (core.default_query, call.query) if part)
+    if isinstance(key, Credentials):
+        signed = {
+            name: value
+            for name, value in headers.items()
+            if name == "content-type" or name.startswith(_SIGNED_PREFIXES)
+        }
+        signed["host"] = authority
+        headers |= sign(
+            Head(call.method, path, query, signed),
+            body,
+            key,
+            placement.region,
+            "sts" if call.service == "sts" else "bedrock",
+            core.now(),
+        )
+    else:
+        headers["authorization"] = f"Bearer {key.token}"
+    url = f"{base}{path}?{query}" if query else base + path
+    return Send(call.method, url, list(headers.items()), body, call.timeouts or core.timeouts, call.streams)
+
+
+def debug_line(text: str, *values: object) -> None:
+    """A line in the log, if the program has one: importing `logging` costs more than a call."""
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        logging.getLogger("outcrop").debug(text, *values)

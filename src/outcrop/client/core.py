@@ -1,0 +1,325 @@
+"""The settings of a client, resolved, and what its calls share. Both clients stand on it; it sends nothing.
+
+Made once from the constructor's arguments and the environment. Credentials are looked for when the first call
+is made, the catalogue is read when a name needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from random import random
+from typing import TYPE_CHECKING, Any, Final
+
+from outcrop import __version__
+from outcrop.client.call import Budget, debug_line
+from outcrop.client.credentials import find_source
+from outcrop.client.errors import UsageError
+from outcrop.client.placing import Placement, Placer
+from outcrop.client.requests import Omit, checked_headers
+from outcrop.client.settings import find_addresses, find_ca_bundle, find_region
+from outcrop.client.timeouts import Timeout, as_timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outcrop.client.credentials import Source
+    from outcrop.transport import Timeouts
+    from outcrop.transport.trust import Trust
+
+DEFAULT_MAX_RETRIES: Final = 2
+_DEFAULT_TIMEOUT: Final = Timeout()
+_CREDENTIALS: Final = ("aws_access_key", "aws_secret_key", "aws_session_token", "aws_profile", "api_key")
+
+
+class About:
+    """What is known of an answer beside its JSON: ids, headers, where it was asked for."""
+
+    __slots__ = ("attempts", "edition", "headers", "placement", "request_id")
+
+    def __init__(
+        self, request_id: str | None, headers: Any, placement: Placement, attempts: int, edition: str
+    ) -> None:
+        self.request_id = request_id
+        self.headers = headers
+        self.placement = placement
+        self.attempts = attempts
+        self.edition = edition
+
+    def cost(self, usage: Any) -> Any:
+        """The price of a usage, in USD; None when the model or its price is not known."""
+        from outcrop.catalog import prices
+
+        return prices.cost_of(self.placement.base, self.placement.scope, usage, region=self.placement.region)
+
+
+class Core:
+    """What the constructor's arguments come to. `arguments` are kept so that with_options can change some."""
+
+    def __init__(self, arguments: dict[str, Any], environ: Mapping[str, str]) -> None:
+        given = {name: value for name, value in arguments.items() if not isinstance(value, Omit)}
+        self.arguments = given
+        self.environ = environ
+        profile = given["aws_profile"]
+        self.region = find_region(given["aws_region"], profile, environ)
+        self.addresses = find_addresses(given["base_url"], profile, environ, region=self.region.name)
+        self._source: Source | None = None
+        # what is wrong in the arguments is said here, at once
+        self._lazy_source = find_source(
+            access_key=given["aws_access_key"],
+            secret_key=given["aws_secret_key"],
+            session_token=given["aws_session_token"],
+            api_key=given["api_key"],
+            profile=profile,
+            environ=environ,
+            region=self.region.name,
+        )
+        self.timeouts = as_timeouts(given.get("timeout", _DEFAULT_TIMEOUT))
+        self.max_retries = _retries(given["max_retries"])
+        self.default_headers = {
+            "user-agent": f"Outcrop/Python {__version__}",
+            **checked_headers(given["default_headers"] or {}, "default_headers"),
+        }
+        self.default_query = _query(given["default_query"])
+        self.edition = given["edition"]
+        self.placer = Placer(
+            self.region.name,
+            endpoint=given["endpoint"],
+            residency=given["residency"],
+            fallback=tuple(given["fallback"]),
+            edition=self.edition,
+        )
+        self.here = Placement("", self.region.name, "", "")
+        self.budget = Budget()
+        self._addresses: dict[tuple[str, str], tuple[str, str, str]] = {}
+        self._warned: set[str] = set()
+        self._told = False
+
+    # What is not a value comes from here, so that tests can put their own in its place.
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+    def random(self) -> float:
+        """A number from 0 to 1."""
+        return random()  # noqa: S311 - spreads retries, hides nothing
+
+    def new_id(self) -> str:
+        """An id for one invocation, the same over its attempts: a random UUID."""
+        text = os.urandom(16).hex()
+        return (
+            f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) % 4]}{text[17:20]}-{text[20:]}"
+        )
+
+    def debug(self, text: str, *values: object) -> None:
+        """A line in the program's log, if it has one."""
+        if "logging" in sys.modules:
+            debug_line(text, *values)
+
+    def source(self) -> Source:
+        """Where credentials come from. The first call says so in the log."""
+        if not self._told:
+            self._told = True
+            self.debug(
+                "region %s from %s; credentials from %s; runtime at %s",
+                self.region.name,
+                self.region.origin,
+                self._lazy_source.origin,
+                self.addresses.runtime,
+            )
+        return self._lazy_source
+
+    def trust(self) -> Trust:
+        """Which certificate authorities are believed."""
+        from outcrop.transport.trust import Trust
+
+        path, origin = find_ca_bundle(self.arguments["aws_profile"], self.environ)
+        return Trust(path, named=origin, environ=self.environ)
+
+    def address(self, service: str, region: str) -> tuple[str, str, str]:
+        """Scheme and authority, the authority as it is signed, and the path prefix of a service."""
+        found = self._addresses.get((service, region))
+        if found is None:
+            found = self._addresses[service, region] = _split(self._url(service).replace("{region}", region))
+        return found
+
+    def _url(self, service: str) -> str:
+        if service == "bedrock-runtime":
+            return self.addresses.runtime
+        return self.addresses.control if service == "bedrock" else self.addresses.sts
+
+    def place(self, params: Mapping[str, Any]) -> tuple[Placement, ...]:
+        """Where a call with these parameters may go, the wanted place first."""
+        model = params.get("model")
+        if not isinstance(model, str):
+            raise TypeError(
+                "missing the parameter 'model'" if model is None else f"model={model!r} is no text"
+            )
+        endpoint = params.get("endpoint")
+        placements = self.placer.place(model, endpoint=None if isinstance(endpoint, Omit) else endpoint)
+        if placements[0].base not in self._warned:
+            self._warn(placements[0])
+        return placements
+
+    def _warn(self, placement: Placement) -> None:
+        """Says once that a model is deprecated, and since when."""
+        self._warned.add(placement.base)
+        since = self.placer.legacy(placement.base, time.strftime("%Y-%m-%d", time.gmtime(self.now())))
+        if since:
+            warnings.warn(
+                f"The model {placement.base} is deprecated since {since}. Move to a newer one: "
+                "client.models.list() shows what there is.",
+                DeprecationWarning,
+                stacklevel=_first_outside(),
+            )
+
+    def call_timeouts(self, params: Mapping[str, Any]) -> Timeouts | None:
+        """The timeouts of a call that has its own; None when it has not."""
+        if "timeout" not in params or isinstance(params["timeout"], Omit):
+            return None
+        return as_timeouts(params["timeout"])
+
+    def changed(self, changes: Mapping[str, Any]) -> Core:
+        """A core with some arguments replaced. Retry budget and credentials are shared where they can be."""
+        added = dict(changes)
+        arguments = dict(self.arguments)
+        for name in ("headers", "query"):
+            more, whole = added.pop(f"default_{name}", None), added.pop(f"set_default_{name}", None)
+            if more is not None and whole is not None:
+                raise UsageError(
+                    f"default_{name} and set_default_{name} are both given.", "One adds, the other replaces."
+                )
+            if more is not None:
+                added[f"default_{name}"] = {**(arguments[f"default_{name}"] or {}), **more}
+            elif whole is not None:
+                added[f"default_{name}"] = dict(whole)
+        unknown = added.keys() - _ARGUMENTS
+        if unknown:
+            raise TypeError(f"with_options() got an unexpected keyword argument {min(unknown)!r}")
+        core = Core({**arguments, **added}, self.environ)
+        core.budget = self.budget
+        core._warned = self._warned
+        if not any(name in changes for name in (*_CREDENTIALS, "aws_region")):
+            core._lazy_source = self._lazy_source
+        return core
+
+
+_ARGUMENTS: Final = frozenset(
+    {
+        *_CREDENTIALS,
+        "aws_region",
+        "base_url",
+        "timeout",
+        "max_retries",
+        "default_headers",
+        "default_query",
+        "http_client",
+        "endpoint",
+        "residency",
+        "fallback",
+        "edition",
+    }
+)
+
+
+def _retries(given: Any) -> int:
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        return given
+    raise UsageError(f"max_retries={given!r} is no number of retries.", "Give 0 or more.")
+
+
+def _query(given: Mapping[str, object] | None) -> str:
+    from urllib.parse import quote
+
+    pairs = (given or {}).items()
+    return "&".join(
+        f"{quote(str(name), safe='-_.~')}={quote(str(value), safe='-_.~')}" for name, value in pairs
+    )
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    default = ":443" if scheme == "https" else ":80"
+    authority = authority.removesuffix(default)
+    return f"{scheme}://{authority}", authority, (slash + path).rstrip("/")
+
+
+def _first_outside() -> int:
+    """How many frames up the program's own code begins: that is whom a warning is for."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("outcrop."):
+        frame = frame.f_back
+        level += 1
+    return level
+
+
+class ClientBase:
+    """What both clients show of their settings, whatever carries their calls."""
+
+    _core: Core
+
+    def _set_up(self, arguments: dict[str, Any], environ: Mapping[str, str]) -> None:
+        self._core = Core(arguments, environ)
+
+    @property
+    def aws_region(self) -> str:
+        """The region that is asked."""
+        return self._core.region.name
+
+    @property
+    def aws_access_key(self) -> str | None:
+        """The access key that was given as an argument."""
+        return self._argument("aws_access_key")
+
+    @property
+    def aws_secret_key(self) -> str | None:
+        """The secret key that was given as an argument."""
+        return self._argument("aws_secret_key")
+
+    @property
+    def aws_session_token(self) -> str | None:
+        """The session token that was given as an argument."""
+        return self._argument("aws_session_token")
+
+    @property
+    def aws_profile(self) -> str | None:
+        """The profile that was given as an argument."""
+        return self._argument("aws_profile")
+
+    @property
+    def api_key(self) -> str | None:
+        """The API key that was given as an argument."""
+        return self._argument("api_key")
+
+    @property
+    def base_url(self) -> str:
+        """The address of the runtime in the client's region."""
+        base, _, prefix = self._core.address("bedrock-runtime", self._core.region.name)
+        return base + prefix
+
+    @property
+    def max_retries(self) -> int:
+        """How often a call is tried again."""
+        return self._core.max_retries
+
+    @property
+    def timeout(self) -> Any:
+        """The timeout as it was given, or the default."""
+        return self._core.arguments.get("timeout", _DEFAULT_TIMEOUT)
+
+    @property
+    def default_headers(self) -> dict[str, str]:
+        """The headers of every call."""
+        return dict(self._core.default_headers)
+
+    def _argument(self, name: str) -> str | None:
+        found: str | None = self._core.arguments[name]
+        return found
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(aws_region={self.aws_region!r}, base_url={self.base_url!r})"

@@ -1,0 +1,115 @@
+"""The bytes of an event stream become typed events, and its end is judged. Reads from nothing itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from outcrop.client.errors import AnthropicError, APIStatusError, StreamBrokenError, StreamCorruptedError
+from outcrop.client.replies import not_an_answer, stream_failure
+from outcrop.types import ConverseStreamEvent, event_of
+from outcrop.wire.chunks import StreamFault, converse_events, messages_events
+from outcrop.wire.eventstream import CorruptStreamError, FrameBuffer
+
+if TYPE_CHECKING:
+    from outcrop.client.replies import Response
+
+_AGAIN: Final = "What came before is yours to keep. Send the request again to have all of it."
+
+
+class StreamReader:
+    """Feed the bytes of a reply as they arrive; take the events they complete.
+
+    `error` is set once something is wrong: the events before it were good. `done`: the last event has come,
+    and whatever follows does not matter.
+    """
+
+    __slots__ = ("_buffer", "_converse", "_response", "done", "error")
+
+    def __init__(self, response: Response, *, converse: bool) -> None:
+        self.done = False
+        self.error: AnthropicError | None = None
+        self._converse = converse
+        self._response = response
+        self._buffer = FrameBuffer()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """The events that these bytes complete. After `done` or `error` there are no more."""
+        events: list[Any] = []
+        self._buffer.feed(data)
+        try:
+            if self._converse:
+                self._take_converse(events)
+            else:
+                self._take_messages(events)
+        except CorruptStreamError as error:
+            self.error = self._corrupted(error)
+        return events
+
+    def _take_messages(self, events: list[Any]) -> None:
+        for item in messages_events(self._buffer):
+            if type(item) is StreamFault:
+                self.error = self._failure(item)
+                return
+            kind = item.get("type")  # type: ignore[union-attr]
+            if kind == "error":
+                self.error = self._told_as_event(item)  # type: ignore[arg-type]
+                return
+            if kind is not None and kind != "ping":
+                events.append(event_of(item))  # type: ignore[arg-type]
+                if kind == "message_stop":
+                    self.done = True
+                    return
+
+    def _take_converse(self, events: list[Any]) -> None:
+        for item in converse_events(self._buffer):
+            if isinstance(item, StreamFault):
+                self.error = self._failure(item)
+                return
+            name, members = item
+            events.append(ConverseStreamEvent.of({name: members}))
+            if name == "metadata":
+                self.done = True
+                return
+
+    def _failure(self, fault: StreamFault) -> APIStatusError:
+        return stream_failure(self._response, fault.name, fault.message, fault.original_status)
+
+    def _told_as_event(self, event: dict[str, Any]) -> APIStatusError:
+        """The Messages API's own way to end a stream, which servers other than AWS's may use."""
+        error = event.get("error")
+        told = error if isinstance(error, dict) else {}
+        return stream_failure(self._response, str(told.get("type", "error")), str(told.get("message", "")))
+
+    def end(self) -> AnthropicError | None:
+        """The reply has ended: what is wrong with that, or None."""
+        if self.done or self.error is not None:
+            return self.error
+        kind = self._response.headers.get("content-type", "")
+        if "html" in kind or kind.startswith("text/plain"):
+            return not_an_answer(self._response)
+        return self.ended_early()
+
+    def ended_early(self) -> StreamBrokenError:
+        """The error of a stream without its last event."""
+        return StreamBrokenError(
+            message=f"{self._response.request.url}: the stream ended before its last event",
+            request=self._response.request,
+            fix=_AGAIN,
+        )
+
+    def _corrupted(self, error: CorruptStreamError) -> AnthropicError:
+        kind = self._response.headers.get("content-type", "")
+        if "eventstream" not in kind:
+            return not_an_answer(self._response)
+        return StreamCorruptedError(
+            message=f"{self._response.request.url}: the stream is corrupted: {error}",
+            request=self._response.request,
+            fix=_AGAIN,
+        )
+
+
+def may_be_repeated(error: AnthropicError) -> bool:
+    """Whether another attempt makes sense, if not one event has been handed out."""
+    if isinstance(error, APIStatusError):
+        return error.status_code in (408, 409, 429) or error.status_code >= 500
+    return isinstance(error, (StreamBrokenError, StreamCorruptedError))

@@ -1,0 +1,470 @@
+"""What the calls give: known members typed, unknown ones kept, anthropic's names and AWS's."""
+
+import copy
+import json
+import pickle
+import typing
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.stub import Stubber
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import outcrop.types as ours
+from outcrop.client.value import Items, Value, encode
+from outcrop.types import (
+    CitationPageLocation,
+    ConverseResponse,
+    ConverseStreamEvent,
+    Identity,
+    Message,
+    MessageTokensCount,
+    ModelSummary,
+    ProfileSummary,
+    RawContentBlockDeltaEvent,
+    ServerToolUseBlock,
+    TextBlock,
+    TextDelta,
+    ThinkingBlock,
+    ToolUseBlock,
+    UnknownBlock,
+    UnknownCitation,
+    UnknownDelta,
+    UnknownEvent,
+    event_of,
+    message_of,
+)
+
+SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+MESSAGE = {
+    "id": "msg_01",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-4-5-20250929",
+    "content": [
+        {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+        {
+            "type": "text",
+            "text": "See page 2.",
+            "citations": [
+                {
+                    "type": "page_location",
+                    "cited_text": "It is so.",
+                    "document_index": 0,
+                    "document_title": "Book",
+                    "start_page_number": 2,
+                    "end_page_number": 3,
+                },
+                {"type": "scroll_location", "line": 7},
+            ],
+        },
+        {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"where": {"city": "Oslo"}}},
+        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}},
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "srvtoolu_1",
+            "content": [{"url": "a", "title": "A"}],
+        },
+    ],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": {
+        "input_tokens": 10,
+        "output_tokens": 20,
+        "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4},
+        "cache_read_input_tokens": 0,
+        "shiny": {"new": 1},
+    },
+}
+
+
+def fresh(raw):
+    return copy.deepcopy(raw)
+
+
+def test_a_message_is_typed_all_the_way_down_and_keeps_all_it_came_with():
+    message = message_of(fresh(MESSAGE))
+    thinking, text, tool, server, result = message.content
+    assert type(thinking) is ThinkingBlock
+    assert thinking.signature == "c2ln"
+    assert type(text.citations[0]) is CitationPageLocation
+    assert text.citations[0].file_id is None
+    assert type(text.citations[1]) is UnknownCitation
+    assert text.citations[1].line == 7
+    assert type(tool) is ToolUseBlock
+    assert type(tool.input) is dict
+    assert type(tool.input["where"]) is dict
+    assert type(server) is ServerToolUseBlock
+    assert type(result) is UnknownBlock
+    assert result.content[0].title == result["content"][0]["title"] == "A"
+    assert message.usage.cache_creation.ephemeral_1h_input_tokens == 4
+    assert message.usage.shiny == {"new": 1}
+    assert message.usage.service_tier is None
+    assert message.container is None
+    assert message.to_dict() == MESSAGE
+    assert json.loads(message.to_json()) == MESSAGE
+
+
+def test_a_message_prints_like_this():
+    message = message_of({"id": "msg_1", "content": [{"type": "text", "text": "Hi"}]})
+    assert repr(message) == "Message(id='msg_1', content=[TextBlock(type='text', text='Hi')])"
+
+
+def test_blocks_are_matched_by_class():
+    found = []
+    for block in message_of(fresh(MESSAGE)).content:
+        match block:
+            case TextBlock(text=text, citations=[CitationPageLocation(start_page_number=page), *_]):
+                found.append((text, page))
+            case ToolUseBlock(name=name, input={"where": {"city": city}}):
+                found.append((name, city))
+            case UnknownBlock(type=kind):
+                found.append(kind)
+    assert found == [("See page 2.", 2), ("look", "Oslo"), "web_search_tool_result"]
+
+
+def test_what_came_in_a_reply_goes_back_as_it_came():
+    message = message_of(fresh(MESSAGE))
+    turn = {"role": "assistant", "content": message.content}
+    assert json.loads(encode({"messages": [turn]})) == {
+        "messages": [{"role": "assistant", "content": MESSAGE["content"]}]
+    }
+
+
+def test_cost_and_request_id_come_from_what_the_client_knows():
+    message = message_of(fresh(MESSAGE))
+    assert message.cost is None
+    assert message._request_id is None
+
+    class Known:
+        request_id = "req-1"
+
+        def cost(self, usage):
+            return usage.output_tokens * 2
+
+    message.set_about(Known())
+    assert message.cost == 40
+    assert message._request_id == "req-1"
+
+
+def test_events_by_their_type():
+    event = event_of(
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
+    )
+    assert repr(event) == (
+        "RawContentBlockDeltaEvent(type='content_block_delta', index=0, "
+        "delta=TextDelta(type='text_delta', text='a'))"
+    )
+    assert event == RawContentBlockDeltaEvent(
+        type="content_block_delta", index=0, delta=TextDelta(type="text_delta", text="a")
+    )
+    start = event_of({"type": "message_start", "message": fresh(MESSAGE)})
+    assert start.message == message_of(fresh(MESSAGE))
+    citation = {"type": "citations_delta", "citation": {"type": "char_location", "cited_text": "a"}}
+    event = event_of({"type": "content_block_delta", "index": 0, "delta": citation})
+    assert event.delta.citation.cited_text == "a"
+    stop = event_of({"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}})
+    assert stop["amazon-bedrock-invocationMetrics"]["inputTokenCount"] == 3
+    assert "**{'amazon-bedrock-invocationMetrics': " in repr(stop)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "content_block_hum", "tune": {"key": "a"}},
+        {"type": ["unhashable"]},
+        {"type": None},
+        {},
+        {"type": "content_block_delta", "delta": {"type": "hum_delta", "tune": {"key": "a"}}},
+        {"type": "content_block_delta", "delta": {"type": {}}},
+        {"type": "content_block_delta", "delta": {}},
+        {"type": "content_block_delta", "delta": "text"},
+        {"type": "content_block_delta", "delta": None},
+        {"type": "content_block_delta"},
+        {"type": "content_block_start", "content_block": {"type": "song", "notes": [{"c": 1}]}},
+        {"type": "content_block_start", "content_block": 5},
+        {"type": "message_start", "message": "text"},
+        {"type": "message_delta", "delta": [], "usage": 5},
+    ],
+)
+def test_events_of_unknown_or_odd_kinds_are_kept(raw):
+    event = event_of(fresh(raw))
+    assert event.to_dict() == raw
+    assert event_of(fresh(raw)) == event
+
+
+def test_unknown_kinds_have_their_own_classes_with_readable_members():
+    event = event_of({"type": "content_block_hum", "tune": {"key": "a"}})
+    assert type(event) is UnknownEvent
+    assert event.tune.key == "a"
+    event = event_of({"type": "content_block_delta", "delta": {"type": "hum_delta", "tune": {"key": "a"}}})
+    assert type(event.delta) is UnknownDelta
+    assert event.delta.tune.key == "a"
+
+
+MEMBERS = (
+    *(
+        "type",
+        "message",
+        "delta",
+        "usage",
+        "content",
+        "content_block",
+        "citations",
+        "citation",
+        "text",
+        "input",
+    ),
+    *(
+        "source",
+        "bytes",
+        "p",
+        "output",
+        "metadata",
+        "contentBlockDelta",
+        "reasoningContent",
+        "models",
+        "image",
+    ),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(MEMBERS) | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=15,
+)
+KINDS = sorted(
+    {kind for kind in vars(ours).values() if isinstance(kind, type) and issubclass(kind, Value)},
+    key=lambda kind: kind.__name__,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_json_object_breaks_any_class(data):
+    kind = data.draw(st.sampled_from(KINDS))
+    raw = data.draw(
+        st.dictionaries(st.sampled_from(sorted({*kind._members, "type", "to_dict"})), JSON, max_size=5)
+    )
+    value = kind.of(fresh(raw))
+    if kind is not ConverseStreamEvent and kind._late == ():  # that one drops padding; those have no source
+        assert set(value.to_dict()) == set(raw)
+        assert pickle.loads(pickle.dumps(value)) == value
+        assert repr(value)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_annotations_can_be_read_and_every_default_is_of_a_described_member(kind):
+    described = typing.get_type_hints(kind)
+    declared = {name for base in kind.__mro__ for name in vars(base) if vars(base)[name] is None}
+    assert declared - {"__hash__", "__iter__", "__doc__"} <= set(described)
+
+
+def test_every_name_that_anthropic_has_too_describes_the_same_members():
+    import anthropic.lib.streaming._beta_types as beta
+    import anthropic.lib.streaming._types as helpers
+    import anthropic.types as theirs
+
+    compared = 0
+    for kind in KINDS:
+        other = getattr(helpers, kind.__name__, None) or getattr(theirs, kind.__name__, None)
+        if kind.__name__ == "CompactionEvent":
+            other = beta.BetaCompactionEvent
+        if other is None:
+            continue
+        compared += 1
+        here = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", ())}
+        here |= {name for base in kind.__mro__ for name in kind._late}
+        here = {name for name in here if not name.startswith("_")}
+        assert here == set(other.model_fields), kind.__name__
+        for name, field in other.model_fields.items():
+            assert field.is_required() == (name not in vars(kind) or name in kind._late), (
+                kind.__name__,
+                name,
+            )
+    assert compared >= 35
+
+
+def test_model_dump_of_a_message_is_anthropics():
+    import anthropic.types as theirs
+
+    raw = {**fresh(MESSAGE), "content": fresh(MESSAGE["content"])[:4]}
+    raw["content"][1]["citations"].pop()
+    message, other = message_of(fresh(raw)), theirs.Message.model_validate(raw)
+    for choice in (
+        {},
+        {"exclude_unset": True},
+        {"exclude_none": True},
+        {"exclude_defaults": True},
+        {"include": {"content": {1: {"citations": {0: {"cited_text"}}}}, "id": True}},
+        {"exclude": {"content": {"__all__": {"type"}}, "usage": {"cache_creation"}, "id": ...}},
+        {"include": {"content", "usage"}, "exclude": {"usage": {"shiny"}}},
+    ):
+        assert message.model_dump(**choice) == other.model_dump(**choice)
+        assert json.loads(message.model_dump_json(**choice)) == json.loads(other.model_dump_json(**choice))
+    assert message.to_dict() == other.to_dict()
+    assert json.loads(message.to_json()) == json.loads(other.to_json())
+
+
+def test_a_count_of_tokens():
+    assert MessageTokensCount.of({"input_tokens": 7}).input_tokens == 7
+
+
+# --- Converse ---
+
+CONVERSE = {
+    "output": {
+        "message": {
+            "role": "assistant",
+            "content": [
+                {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "c2ln"}}},
+                {"reasoningContent": {"redactedContent": "//4="}},
+                {"text": "Hi"},
+                {"toolUse": {"toolUseId": "t1", "name": "look", "input": {"city": {"name": "Oslo"}}}},
+                {"image": {"format": "png", "source": {"bytes": "iVBORw=="}}},
+            ],
+        }
+    },
+    "stopReason": "tool_use",
+    "usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3, "cacheReadInputTokens": 0},
+    "metrics": {"latencyMs": 5},
+}
+
+
+def boto3_reads(operation, body):
+    """What botocore's own parser makes of the same JSON."""
+    from botocore.parsers import create_parser
+
+    client = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        config=Config(),
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+    with Stubber(client):
+        model = client.meta.service_model.operation_model(operation)
+    parser = create_parser(model.service_model.metadata["protocol"])
+    found = parser.parse(
+        {"body": json.dumps(body).encode(), "headers": {}, "status_code": 200, "context": {}},
+        model.output_shape,
+    )
+    found.pop("ResponseMetadata")
+    return found
+
+
+def test_converse_reads_by_attribute_and_like_boto3s_dict():
+    reply = ConverseResponse.of(fresh(CONVERSE))
+    blocks = reply.output.message.content
+    assert [block.text for block in blocks] == [None, None, "Hi", None, None]
+    assert reply["output"]["message"]["content"][2]["text"] == "Hi"
+    assert "toolUse" in blocks[3]
+    assert "toolUse" not in blocks[2]
+    assert blocks[3].toolUse.input == {"city": {"name": "Oslo"}}
+    assert blocks[0].reasoningContent.reasoningText.signature == "c2ln"
+    assert blocks[1].reasoningContent.redactedContent == b"\xff\xfe"
+    assert reply.usage.cacheWriteInputTokens is None
+    assert reply.metrics.latencyMs == 5
+    assert reply.trace is None
+    assert reply.to_dict() == boto3_reads("Converse", CONVERSE)
+
+
+def test_a_converse_message_goes_back_with_its_bytes_as_base64():
+    reply = ConverseResponse.of(fresh(CONVERSE))
+    assert json.loads(encode([reply.output.message])) == [CONVERSE["output"]["message"]]
+    assert reply.to_dict(mode="json") == CONVERSE
+
+
+def test_converse_events_have_boto3s_shape_and_no_padding():
+    event = ConverseStreamEvent.of(
+        {"contentBlockDelta": {"delta": {"text": "Hi"}, "contentBlockIndex": 0, "p": "abcd"}}
+    )
+    assert event.type == "contentBlockDelta"
+    assert event.contentBlockDelta.delta.text == "Hi"
+    assert event["contentBlockDelta"]["delta"]["text"] == "Hi"
+    assert event.metadata is None
+    assert event.to_dict() == {"contentBlockDelta": {"delta": {"text": "Hi"}, "contentBlockIndex": 0}}
+    delta = {"reasoningContent": {"redactedContent": "//4="}}
+    event = ConverseStreamEvent.of({"contentBlockDelta": {"delta": delta, "contentBlockIndex": 0}})
+    assert event.contentBlockDelta.delta.reasoningContent.redactedContent == b"\xff\xfe"
+    event = ConverseStreamEvent.of({"metadata": {"usage": {"inputTokens": 1}, "metrics": {"latencyMs": 2}}})
+    assert (event.metadata.usage.inputTokens, event.metadata.metrics.latencyMs) == (1, 2)
+    assert ConverseStreamEvent.of({"newEvent": {"a": {"b": 1}}}).type == "newEvent"
+
+
+def test_bytes_that_are_no_base64_are_kept_as_they_came():
+    reply = ConverseResponse.of(
+        {"output": {"message": {"content": [{"reasoningContent": {"redactedContent": "?"}}]}}}
+    )
+    assert reply.output.message.content[0].reasoningContent.redactedContent == "?"
+
+
+# --- models and identities ---
+
+
+def test_a_foundation_model():
+    model = ModelSummary.of(
+        {
+            "modelArn": f"arn:aws:bedrock:us-west-2::foundation-model/{SONNET}",
+            "modelId": SONNET,
+            "modelName": "Claude Sonnet 4.5",
+            "inputModalities": ["TEXT", "IMAGE"],
+            "modelLifecycle": {"status": "ACTIVE", "startOfLifeTime": "2025-09-29T00:00:00Z"},
+        }
+    )
+    assert model.id == SONNET
+    assert (model.name, model.kind, model.status) == ("Claude Sonnet 4.5", "foundation-model", "ACTIVE")
+    assert model.arn == model["modelArn"]
+    assert model.regions == ("us-west-2",)
+    assert type(model.inputModalities) is Items
+    assert model.modelLifecycle.startOfLifeTime == "2025-09-29T00:00:00Z"
+    assert ModelSummary.of({"modelArn": "", "modelId": "a"}).name == "a"
+    assert ModelSummary.of({"modelArn": "", "modelId": "a"}).status == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "places", "regions"),
+    [
+        ("SYSTEM_DEFINED", ["eu-west-1", "eu-north-1", "eu-west-1"], ("eu-west-1", "eu-north-1")),
+        ("SYSTEM_DEFINED", ["", "us-west-2"], ("*", "us-west-2")),
+        ("APPLICATION", ["us-east-1"], ("us-east-1",)),
+    ],
+)
+def test_an_inference_profile_tells_where_it_runs(kind, places, regions):
+    profile = ProfileSummary.of(
+        {
+            "inferenceProfileArn": "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.a.b",
+            "inferenceProfileId": "eu.a.b",
+            "inferenceProfileName": "EU A B",
+            "status": "ACTIVE",
+            "type": kind,
+            "models": [{"modelArn": f"arn:aws:bedrock:{place}::foundation-model/a.b"} for place in places],
+        }
+    )
+    assert profile.regions == regions
+    assert profile.id == "eu.a.b"
+    assert profile.arn == "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.a.b"
+    assert (profile.name, profile.status) == ("EU A B", "ACTIVE")
+    assert profile.kind == (
+        "inference-profile" if kind == "SYSTEM_DEFINED" else "application-inference-profile"
+    )
+
+
+def test_an_identity():
+    identity = Identity(account="123456789012", arn="arn:aws:iam::123456789012:user/a", user_id="AIDA")
+    assert (identity.account, identity.user_id) == ("123456789012", "AIDA")
+    assert repr(identity).startswith("Identity(account='123456789012', arn=")
+
+
+def test_a_message_can_be_made_by_hand():
+    message = Message(id="m", content=[{"type": "text", "text": "Hi"}], usage={"input_tokens": 1})
+    assert message.content[0].text == "Hi"
+    assert message.usage.output_tokens_details is None
