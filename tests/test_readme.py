@@ -8,6 +8,9 @@ What a comment `<!-- run: … -->` before a block says:
     serve    each line is started, must come up, and is stopped
     parse    each line fetches something or names a file of yours: it is checked that the command exists
     answers  a file for the scripted engine
+A Python program is run as a script. Where a `text` block follows it, that is what it prints, `…` standing for
+anything; else the scripted answer must be in it.
+
     pip, npm, and the clients' own snippets: tests/clients/test_guide.py
 """
 
@@ -159,7 +162,14 @@ def test_the_program_runs(block, served):
     (served.folder / "app.py").write_text(served.here(block.text), encoding="utf-8")
     done = served.bash('eval "$(outcrop env)"\npython app.py')
     assert done.returncode == 0, done.stderr
-    assert "This answer comes from a script" in done.stdout
+    shown = OURS[OURS.index(block) + 1 : OURS.index(block) + 2]
+    if shown and shown[0].page == block.page and shown[0].language == "text":
+        pattern = re.escape(shown[0].text.strip()).replace("…", ".*")
+        assert re.fullmatch(pattern, (done.stdout + done.stderr).strip(), re.DOTALL), (
+            done.stdout + done.stderr
+        )
+    else:
+        assert "This answer comes from a script" in done.stdout
 
 
 @of_kind("toml")

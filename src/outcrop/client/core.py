@@ -88,7 +88,7 @@ class Core:
             self.region.name,
             endpoint=given["endpoint"],
             residency=given["residency"],
-            fallback=tuple(given["fallback"]),
+            fallback=given["fallback"],
             edition=self.edition,
         )
         self.here = Placement("", self.region.name, "", "")
