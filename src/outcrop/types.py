@@ -31,6 +31,10 @@ StopReason: TypeAlias = Literal[
     "model_context_window_exceeded",
 ]
 
+# Any other text than the kinds described. It is a literal so that type checkers, which narrow a union only
+# where every member's `type` is one, know what `if block.type == "text"` leaves.
+_Other: TypeAlias = Literal["(other)"]
+
 _new: Final = object.__new__
 _set: Final = object.__setattr__
 
@@ -99,7 +103,7 @@ class CitationsWebSearchResultLocation(Value):
 class UnknownCitation(Loose):
     """A citation of another kind."""
 
-    type: str
+    type: _Other
 
 
 TextCitation: TypeAlias = (
@@ -176,7 +180,19 @@ class ServerToolUseBlock(Value):
 class UnknownBlock(Loose):
     """A block of another kind: a server tool's result, say."""
 
-    type: str
+    type: Literal[
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "tool_search_tool_result",
+        "container_upload",
+        "mcp_tool_use",
+        "mcp_tool_result",
+        "compaction",
+        "(other)",
+    ]
 
 
 ContentBlock: TypeAlias = (
@@ -352,7 +368,7 @@ class CitationsDelta(Value):
 class UnknownDelta(Loose):
     """A delta of another kind."""
 
-    type: str
+    type: Literal["compaction_delta", "(other)"]
 
 
 RawContentBlockDelta: TypeAlias = (
@@ -450,7 +466,7 @@ class RawContentBlockStopEvent(Value):
 class UnknownEvent(Loose):
     """An event of another kind."""
 
-    type: str
+    type: _Other
 
 
 RawMessageStreamEvent: TypeAlias = (
@@ -496,9 +512,12 @@ class _Told(Value):
     """An event whose `snapshot`, what there was at that moment, is put together when it is first read."""
 
     __slots__ = ("_source",)
-    _source: tuple[Any, int]
-    """What has grown since, and where it ended then: `upto` gives that."""
     _late: ClassVar = ("snapshot",)
+
+
+def _then(event: _Told) -> Any:
+    grown, end = object.__getattribute__(event, "_source")
+    return grown.upto(end)
 
 
 class TextEvent(_Told):
@@ -510,7 +529,7 @@ class TextEvent(_Told):
     @cached_property
     def snapshot(self) -> str:
         """All the block's text up to this event."""
-        text: str = self._source[0].upto(self._source[1])
+        text: str = _then(self)
         return text
 
 
@@ -523,7 +542,7 @@ class ThinkingEvent(_Told):
     @cached_property
     def snapshot(self) -> str:
         """All the block's thinking up to this event."""
-        text: str = self._source[0].upto(self._source[1])
+        text: str = _then(self)
         return text
 
 
@@ -536,7 +555,7 @@ class InputJsonEvent(_Told):
     @cached_property
     def snapshot(self) -> Any:
         """The input up to this event; text and names that are not complete are left out."""
-        return self._source[0].upto(self._source[1])
+        return _then(self)
 
 
 class CitationEvent(_Told):
@@ -548,7 +567,7 @@ class CitationEvent(_Told):
     @cached_property
     def snapshot(self) -> Items[TextCitation]:
         """All citations of the block up to this event."""
-        citations: Items[TextCitation] = self._source[0].upto(self._source[1])
+        citations: Items[TextCitation] = _then(self)
         return citations
 
 

@@ -412,13 +412,13 @@ SETTINGS = {
     "credential_process": st.just("PROCESS"),
     "region": st.just("eu-west-1"),
 }
-# mostly keys, so that the static cases are met as often as the others
-SETTING = st.sampled_from([*PAIRS * 3, *SETTINGS]).flatmap(
-    lambda name: st.tuples(st.just(name), SETTINGS[name])
+SETTING = st.sampled_from([*PAIRS, *SETTINGS]).flatmap(lambda name: st.tuples(st.just(name), SETTINGS[name]))
+# often a whole pair, so that the static cases are met as often as the others
+PAIR = {"aws_access_key_id": "AKIA0", "aws_secret_access_key": "s0"}
+PROFILE = st.builds(
+    lambda pair, more: pair | dict(more), st.sampled_from([{}, PAIR]), st.lists(SETTING, max_size=4)
 )
-SECTION = st.dictionaries(
-    st.sampled_from(["default", "dev", "dev", "other"]), st.lists(SETTING, max_size=6).map(dict), max_size=3
-)
+SECTION = st.dictionaries(st.sampled_from(["default", "dev", "dev", "other"]), PROFILE, max_size=3)
 PAIR_IN_ENV = st.sampled_from(
     [{}, {}, {}, {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "env"}, {"AWS_ACCESS_KEY_ID": ""}]
 )
@@ -508,6 +508,34 @@ def test_any_files_and_environment_come_to_what_botocore_comes_to(
             assert ours == Credentials("AKIAENV", "env")
         else:
             assert agree(ours, theirs), (ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("config", "shared", "environ", "setting"),
+    [
+        # keys in the credentials file go before a login and a program, those in the config file after them
+        ({}, PAIR | {"login_session": "l", "credential_process": "cat"}, {}, None),
+        (PAIR | {"login_session": "l"}, {}, {}, "login_session"),
+        (PAIR | {"credential_process": "sh -c 'exit 1'"}, {}, {}, "credential_process"),
+        ({"sso_role_name": "r", "sso_account_id": "1", "sso_start_url": "u"}, PAIR, {}, "sso_role_name"),
+        ({"role_arn": "r", "source_profile": "default"}, PAIR, {}, "role_arn"),
+        # a role without a way to assume it is botocore's to refuse
+        ({"role_arn": "r"}, PAIR, {}, "role_arn"),
+        (PAIR | {"web_identity_token_file": "/t", "role_arn": "r"}, {}, {}, "web_identity_token_file"),
+        (PAIR | {"web_identity_token_file": "/t", "role_arn": "r"}, {}, {"AWS_WEB_IDENTITY_TOKEN_FILE": ""}, None),
+        (PAIR | {"web_identity_token_file": "", "role_arn": "r"}, {}, {}, None),
+        ({}, PAIR | {"aws_session_token": "new", "aws_security_token": "old"}, {}, None),
+        (PAIR | {"aws_session_token": "new"}, {"region": "eu-west-1"}, {}, None),
+    ],
+)  # fmt: skip
+def test_the_order_within_a_profile(home, config, shared, environ, setting):
+    write(home, ini({"default": config}), ini({"default": shared}))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        ours, theirs = ours_or_error(None), theirs_or_error(None)
+    assert agree(ours, theirs), (ours, theirs)
+    assert (str(ours) if isinstance(ours, Asked) else None) == setting
 
 
 # ── what only botocore does, against stand-ins ────────────────────────────────────────────────────

@@ -40,9 +40,7 @@ DIRECT = Proxies()
 def running(script: Script, **changes: Any) -> Iterator[tuple[Server, Client]]:
     """A server and a client for it."""
     with Server(script, raw=changes.pop("raw", None)) as server:
-        limits = Limits(
-            **{name: changes.pop(name) for name in ("connections", "head_size") if name in changes}
-        )
+        limits = Limits(**{name: changes.pop(name) for name in ("connections",) if name in changes})
         with closing(Client(timeouts=Timeouts(**changes), limits=limits, proxies=DIRECT)) as client:
             yield server, client
         assert client.open_connections() == 0
@@ -253,19 +251,22 @@ def test_a_rested_connection_is_not_used_for_ever() -> None:
 
 def test_connections_that_nobody_needs_any_more_are_closed() -> None:
     with running(hello, keep=0.05) as (server, client):
-        responses = [client.send("GET", server.url) for _ in range(1)]
-        held = Server(hello)
-        held.__exit__(None, None, None)
-        crowd = [Asked(get, client, server.url) for _ in range(10)]
-        for asked in crowd:
+        barrier = threading.Barrier(10)
+
+        def all_at_once(exchange: Exchange) -> None:
+            barrier.wait(PATIENCE)
+            hello(exchange)
+
+        server.script = all_at_once
+        for asked in [Asked(get, client, server.url) for _ in range(10)]:
             asked.result()
-        for response in responses:
-            response.close()
-        until = time.monotonic() + 5
-        while server.open > 1:  # one is kept in use, the others grow old
-            get(client, server.url)
+        server.script = hello
+        until = time.monotonic() + PATIENCE
+        while server.open > 1:  # one is in use again and again, the others grow old
+            assert get(client, server.url) == b"hello"
             assert time.monotonic() < until
         assert client.open_connections() == 1
+        assert server.connections == 10
 
 
 def test_closing_the_client_wakes_those_that_wait_for_an_answer() -> None:
@@ -534,11 +535,6 @@ def test_each_phase_has_its_own_timeout(answer: bytes, phase: str, warm: bool) -
 def test_a_head_that_comes_byte_by_byte_has_one_deadline_for_all_of_it() -> None:
     enough = threading.Event()
 
-    def drip(exchange: Exchange) -> None:
-        while not enough.wait(0.01):
-            exchange.send(b"HTTP/1.1 200 OK\r\nx: "[:1] if not exchange.path else b"H")
-            exchange.path = ""
-
     def slow(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 200 OK\r\nx: ")
         while not enough.wait(0.01):
@@ -567,7 +563,7 @@ def test_a_slow_but_steady_body_does_not_time_out() -> None:
 
 def test_a_time_without_end_is_a_time() -> None:
     for_ever = 10.0 * 365 * 86_400
-    times = {name: for_ever for name in ("slot", "connect", "write", "head", "idle", "keep")}
+    times = dict.fromkeys(("slot", "connect", "write", "head", "idle", "keep"), for_ever)
     with running(hello, **times) as (server, client):
         assert post(client, server.url, b"x" * 5_000_000) == b"hello"
 

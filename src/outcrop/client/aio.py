@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import DEFAULT_MAX_RETRIES, ClientBase
+from outcrop.client.core import DEFAULT_MAX_RETRIES, About, ClientBase
 from outcrop.client.errors import request_id
 from outcrop.client.replies import transport_failure
 from outcrop.client.requests import omit
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Literal, Self, Unpack, overload
 
     from outcrop.client.call import Outcome, Step
+    from outcrop.client.model_names import ModelName
     from outcrop.client.params import (
         BetaCountParams,
         BetaMessageParams,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         CountParams,
         Endpoint,
         MessageParams,
-        ModelName,
     )
     from outcrop.client.replies import Response
     from outcrop.client.requests import Omit
@@ -340,7 +340,8 @@ class AsyncMessageStream:
     def current_message_snapshot(self) -> Message:
         """The message as far as it has come."""
         message = self._snapshot.message()
-        message.set_about(operations.about(self._stream._core, self._stream._outcome))
+        outcome = self._stream._outcome
+        message.set_about(About(outcome.response, outcome.placement))
         return message
 
     async def get_final_message(self) -> Message:
@@ -557,7 +558,7 @@ class AsyncRawMessages:
         """As `messages.count_tokens`."""
         core = self._client._core
         outcome = await self._client._run(operations.count_outcome(core, params))
-        return APIResponse(outcome, lambda: operations.read_count(core, outcome))
+        return APIResponse(outcome, lambda: operations.read_count(outcome))
 
 
 async def raw_create(client: AsyncAnthropicBedrock, params: dict[str, Any]) -> APIResponse[Any]:
@@ -565,4 +566,4 @@ async def raw_create(client: AsyncAnthropicBedrock, params: dict[str, Any]) -> A
     outcome = await client._run(operations.message_outcome(client._core, params))
     if params.get("stream"):
         return APIResponse(outcome, lambda: AsyncStream(client, outcome))
-    return APIResponse(outcome, lambda: operations.read_message(client._core, outcome))
+    return APIResponse(outcome, lambda: operations.read_message(outcome))

@@ -31,7 +31,7 @@ from outcrop.wire.http import Head
 from outcrop.wire.sigv4 import Credentials, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from outcrop.client.core import Core
     from outcrop.client.credentials import ApiKey
@@ -255,23 +255,18 @@ def _prepare(
     path = prefix + call.path(placement.model)
     body = call.body
     headers = {
-        "accept": "application/json",
-        "content-type": "application/json",
-        **core.default_headers,
+        **core.first_headers,
         **call.headers,
         "amz-sdk-invocation-id": count[2],
         "amz-sdk-request": f"attempt={count[0]}; max={count[1]}",
     }
     if "" in headers.values():
         headers = {name: value for name, value in headers.items() if value}
-    query = "&".join(part for part in (core.default_query, call.query) if part)
+    query = call.query
+    if core.default_query:
+        query = f"{core.default_query}&{query}" if query else core.default_query
     if isinstance(key, Credentials):
-        signed = {
-            name: value
-            for name, value in headers.items()
-            if name == "content-type" or name.startswith(_SIGNED_PREFIXES)
-        }
-        signed["host"] = authority
+        signed = {**(to_sign(headers) if call.headers else core.first_signed), "host": authority}
         headers |= sign(
             Head(call.method, path, query, signed),
             body,
@@ -284,6 +279,15 @@ def _prepare(
         headers["authorization"] = f"Bearer {key.token}"
     url = f"{base}{path}?{query}" if query else base + path
     return Send(call.method, url, list(headers.items()), body, call.timeouts or core.timeouts, call.streams)
+
+
+def to_sign(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that a signature covers, beside the host: what AWS demands, and what nobody changes."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name == "content-type" or name.startswith(_SIGNED_PREFIXES)
+    }
 
 
 def debug_line(text: str, *values: object) -> None:

@@ -14,11 +14,11 @@ from random import random
 from typing import TYPE_CHECKING, Any, Final
 
 from outcrop import __version__
-from outcrop.client.call import Budget, debug_line
+from outcrop.client.call import Budget, debug_line, to_sign
 from outcrop.client.credentials import find_source
-from outcrop.client.errors import UsageError
+from outcrop.client.errors import UsageError, request_id
 from outcrop.client.placing import Placement, Placer
-from outcrop.client.requests import Omit, checked_headers
+from outcrop.client.requests import Omit, checked_headers, query_of
 from outcrop.client.settings import find_addresses, find_ca_bundle, find_region
 from outcrop.client.timeouts import Timeout, as_timeouts
 
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from outcrop.client.credentials import Source
+    from outcrop.client.replies import Response
     from outcrop.transport import Timeouts
     from outcrop.transport.trust import Trust
 
 DEFAULT_MAX_RETRIES: Final = 2
+_JSON: Final = "application/json"
 _DEFAULT_TIMEOUT: Final = Timeout()
 _CREDENTIALS: Final = ("aws_access_key", "aws_secret_key", "aws_session_token", "aws_profile", "api_key")
 
@@ -37,16 +39,16 @@ _CREDENTIALS: Final = ("aws_access_key", "aws_secret_key", "aws_session_token", 
 class About:
     """What is known of an answer beside its JSON: ids, headers, where it was asked for."""
 
-    __slots__ = ("attempts", "edition", "headers", "placement", "request_id")
+    __slots__ = ("placement", "response")
 
-    def __init__(
-        self, request_id: str | None, headers: Any, placement: Placement, attempts: int, edition: str
-    ) -> None:
-        self.request_id = request_id
-        self.headers = headers
+    def __init__(self, response: Response, placement: Placement) -> None:
+        self.response = response
         self.placement = placement
-        self.attempts = attempts
-        self.edition = edition
+
+    @property
+    def request_id(self) -> str | None:
+        """AWS's id of the request."""
+        return request_id(self.response)
 
     def cost(self, usage: Any) -> Any:
         """The price of a usage, in USD; None when the model or its price is not known."""
@@ -82,6 +84,9 @@ class Core:
             "user-agent": f"Outcrop/Python {__version__}",
             **checked_headers(given["default_headers"] or {}, "default_headers"),
         }
+        # what every request begins with, and what of that is signed
+        self.first_headers = {"accept": _JSON, "content-type": _JSON, **self.default_headers}
+        self.first_signed = to_sign(self.first_headers)
         self.default_query = _query(given["default_query"])
         self.edition = given["edition"]
         self.placer = Placer(
@@ -232,12 +237,7 @@ def _retries(given: Any) -> int:
 
 
 def _query(given: Mapping[str, object] | None) -> str:
-    from urllib.parse import quote
-
-    pairs = (given or {}).items()
-    return "&".join(
-        f"{quote(str(name), safe='-_.~')}={quote(str(value), safe='-_.~')}" for name, value in pairs
-    )
+    return query_of((str(name), str(value)) for name, value in (given or {}).items())
 
 
 def _split(url: str) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from outcrop.client import requests
 from outcrop.client.call import exchange
 from outcrop.client.core import About
-from outcrop.client.errors import APIResponseValidationError, ModelNameError, UsageError, request_id
+from outcrop.client.errors import APIResponseValidationError, ModelNameError, UsageError
 from outcrop.client.replies import decode, not_an_answer
 from outcrop.client.requests import resource_path
 from outcrop.types import (
@@ -38,7 +38,7 @@ _PAGE: Final = ("maxResults", "1000")  # the most that ListInferenceProfiles giv
 def create(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Message]:
     """A message, whole."""
     outcome = yield from message_outcome(core, params)
-    return read_message(core, outcome)
+    return read_message(outcome)
 
 
 def message_outcome(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Outcome]:
@@ -49,26 +49,20 @@ def message_outcome(core: Core, params: dict[str, Any]) -> Generator[Step, Any, 
     return (yield from exchange(core, call))
 
 
-def read_message(core: Core, outcome: Outcome) -> Message:
+def read_message(outcome: Outcome) -> Message:
     """The message of a reply, with what is known about it."""
     raw = decode(outcome.response)
     if "content" not in raw:
         raise not_an_answer(outcome.response)
     message = message_of(raw)
-    message.set_about(about(core, outcome))
+    message.set_about(About(outcome.response, outcome.placement))
     return message
-
-
-def about(core: Core, outcome: Outcome) -> About:
-    """What is known of an answer beside its JSON."""
-    response = outcome.response
-    return About(request_id(response), response.headers, outcome.placement, outcome.attempts, core.edition)
 
 
 def count_tokens(core: Core, params: dict[str, Any]) -> Generator[Step, Any, MessageTokensCount]:
     """How many input tokens a message would have."""
     outcome = yield from count_outcome(core, params)
-    return read_count(core, outcome)
+    return read_count(outcome)
 
 
 def count_outcome(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Outcome]:
@@ -82,7 +76,7 @@ def count_outcome(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Ou
     return (yield from exchange(core, call))
 
 
-def read_count(core: Core, outcome: Outcome) -> MessageTokensCount:  # noqa: ARG001 - as the others
+def read_count(outcome: Outcome) -> MessageTokensCount:
     """The count of a reply, by Anthropic's name."""
     count = decode(outcome.response).get("inputTokens")
     if not isinstance(count, int):
@@ -97,7 +91,7 @@ def converse(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Convers
     if "output" not in raw:
         raise not_an_answer(outcome.response)
     reply = ConverseResponse.of(raw)
-    reply.set_about(about(core, outcome))
+    reply.set_about(About(outcome.response, outcome.placement))
     return reply
 
 

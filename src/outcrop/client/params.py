@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NotRequired, Required, TypeAlias, TypedDict
 
-from outcrop.client.model_names import ModelName as ModelName
+from outcrop.client.model_names import ModelName
 from outcrop.client.timeouts import Timeout
 from outcrop.types import ContentBlock
 

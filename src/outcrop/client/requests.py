@@ -5,10 +5,10 @@ from __future__ import annotations
 from binascii import b2a_base64
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote
 
 from outcrop.client.errors import UsageError
 from outcrop.client.value import encode
+from outcrop.wire.sigv4 import uri_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -103,7 +103,7 @@ class Call(NamedTuple):
 # The model's id as one segment. `:` stays as it is, as in Anthropic's SDKs; the slashes of an ARN do not.
 @lru_cache(maxsize=1024)
 def _segment(model: str) -> str:
-    return quote(model, safe=":")
+    return uri_encoded(model.encode()).replace("%3A", ":")
 
 
 def _invoke_path(model: str) -> str:
@@ -209,7 +209,7 @@ def converse(
 
 def control(here: Placement, path: str, query: Iterable[tuple[str, str]] = ()) -> Call:
     """A GET of the control plane."""
-    return Call("bedrock", "GET", lambda _: path, (here,), query=_pairs(query))
+    return Call("bedrock", "GET", lambda _: path, (here,), query=query_of(query))
 
 
 def resource_path(kind: str, name: str) -> str:
@@ -267,11 +267,12 @@ def checked_headers(given: Mapping[str, Any], origin: str) -> dict[str, str]:
 
 def _query(params: Mapping[str, Any]) -> str:
     extra = params.get("extra_query")
-    return _pairs((name, str(value)) for name, value in extra.items()) if extra else ""
+    return query_of((name, str(value)) for name, value in extra.items()) if extra else ""
 
 
-def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    return "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)
+def query_of(pairs: Iterable[tuple[str, str]]) -> str:
+    """Pairs as a raw query string."""
+    return "&".join(f"{uri_encoded(name.encode())}={uri_encoded(value.encode())}" for name, value in pairs)
 
 
 def _refuse_unknown(params: Mapping[str, Any], allowed: frozenset[str]) -> None:

@@ -431,7 +431,9 @@ class _GrownJson(_Grown):
             return msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             complete = self.upto(self.length)
-        if self._scan.wrong:
+        scan = self._scan
+        more = not scan.closers and scan.cut and text[scan.at :].strip()
+        if scan.wrong or more:
             raise StreamCorruptedError(
                 message=f"The model's input for the tool {name!r} is not JSON: {text[:200]!r}",
                 fix="Send the request again, or lower `temperature`.",

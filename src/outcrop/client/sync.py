@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import DEFAULT_MAX_RETRIES, ClientBase
+from outcrop.client.core import DEFAULT_MAX_RETRIES, About, ClientBase
 from outcrop.client.errors import request_id
 from outcrop.client.replies import transport_failure
 from outcrop.client.requests import omit
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Literal, Self, Unpack, overload
 
     from outcrop.client.call import Outcome, Step
+    from outcrop.client.model_names import ModelName
     from outcrop.client.params import (
         BetaCountParams,
         BetaMessageParams,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         CountParams,
         Endpoint,
         MessageParams,
-        ModelName,
     )
     from outcrop.client.replies import Response
     from outcrop.client.requests import Omit
@@ -367,7 +367,8 @@ class MessageStream:
                 yield event.text
 
     def _finished(self, message: Message) -> Message:
-        message.set_about(operations.about(self._stream._core, self._stream._outcome))
+        outcome = self._stream._outcome
+        message.set_about(About(outcome.response, outcome.placement))
         return message
 
 
@@ -529,7 +530,7 @@ class RawMessages:
         """As `messages.count_tokens`."""
         core = self._client._core
         outcome = self._client._run(operations.count_outcome(core, params))
-        return APIResponse(outcome, lambda: operations.read_count(core, outcome))
+        return APIResponse(outcome, lambda: operations.read_count(outcome))
 
 
 def raw_create(client: AnthropicBedrock, params: dict[str, Any]) -> APIResponse[Any]:
@@ -537,4 +538,4 @@ def raw_create(client: AnthropicBedrock, params: dict[str, Any]) -> APIResponse[
     outcome = client._run(operations.message_outcome(client._core, params))
     if params.get("stream"):
         return APIResponse(outcome, lambda: Stream(client, outcome))
-    return APIResponse(outcome, lambda: operations.read_message(client._core, outcome))
+    return APIResponse(outcome, lambda: operations.read_message(outcome))

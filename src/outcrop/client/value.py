@@ -8,7 +8,7 @@ too, reading one costs what reading any attribute does, and going back to JSON i
 from __future__ import annotations
 
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, TypeVar, cast, dataclass_transform
 
 import msgspec
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     class About(Protocol):
         """What is known of an answer beside its JSON."""
 
-        request_id: str | None
+        @property
+        def request_id(self) -> str | None:
+            """The id of the request it is the answer to."""
 
         def cost(self, usage: Any) -> Any:
             """The price of a usage; None when it is not known."""
@@ -84,6 +86,7 @@ class Items(list[T]):
         return type(self), (list(self),)
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 class Value:
     """A JSON object out of a reply. Immutable.
 
@@ -101,8 +104,6 @@ class Value:
     """Functions: what becomes of a member that is neither absent nor null."""
     _late: ClassVar[tuple[str, ...]] = ()
     """Members that are computed when first read."""
-
-    _known: Any
 
     def __new__(cls, /, **members: Any) -> Self:  # noqa: D102 - the class's docstring says it
         return cls.of(members)
@@ -122,10 +123,7 @@ class Value:
 
     @property
     def _about(self) -> About | None:
-        try:
-            return cast("About | None", self._known)
-        except AttributeError:
-            return None
+        return getattr(self, "_known", None)
 
     @property
     def _request_id(self) -> str | None:

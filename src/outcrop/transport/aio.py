@@ -87,7 +87,7 @@ class Client:
         target, pool = self._found.get(url) or self._find(url)
         timeouts = timeouts or self.timeouts
         head = request_head(method, target, headers, len(body))
-        connection = await pool.take(timeouts)
+        connection = pool.rested() or await pool.take(timeouts)
         first_use = not connection.used
         response = connection.start(method, head, body, timeouts)
         try:
@@ -97,7 +97,7 @@ class Client:
                 raise
         else:
             return response
-        response = (await pool.take(timeouts, fresh=True)).start(method, head, body, timeouts)
+        response = (await pool.take(timeouts)).start(method, head, body, timeouts)
         await response.head()
         return response
 
@@ -236,32 +236,36 @@ class _Pool:
         self._empty: asyncio.Future[None] | None = None
         self._closed = False
 
-    async def take(self, timeouts: Timeouts, *, fresh: bool = False) -> Connection:
-        """A connection that is nobody else's; `fresh`: none that has rested. Raises HttpError, DialError."""
-        idle, limit = self._idle, self._limits.connections
-        while idle and not fresh:
+    def rested(self) -> Connection | None:
+        """An unused connection, if there is one."""
+        idle = self._idle
+        while idle:
             connection = idle.pop()
             if connection.usable():
                 return connection
             connection.abort()
-        if self.open < limit and not self._waiting:
+        return None
+
+    async def take(self, timeouts: Timeouts) -> Connection:
+        """A new connection, or what comes free while this waits for its turn. Raises HttpError, DialError."""
+        if self.open < self._limits.connections and not self._waiting:
             self.open += 1
             return await self._dial(timeouts.connect)
-        if idle:
-            idle.pop(0).abort()  # its slot comes to us
+        if self._idle:
+            self._idle.pop(0).abort()  # its slot comes to us
         given = await self._wait(timeouts.slot)
         if given is None:
             return await self._dial(timeouts.connect)
         if given.usable():
             return given
         given.abort()
-        return await self.take(timeouts, fresh=fresh)
+        return self.rested() or await self.take(timeouts)
 
     def release(self, connection: Connection) -> None:
         """A connection is free: the next in line gets it, or it rests."""
         if self._closed:
             connection.abort()
-        elif not self._give(connection):
+        elif not (self._waiting and self._give(connection)):
             connection.rest()
             self._idle.append(connection)
 

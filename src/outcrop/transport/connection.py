@@ -76,10 +76,16 @@ class Response:
         while not self.status:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            try:
+                await self._arrival()
+            except asyncio.CancelledError:
+                self.close()
+                raise
 
     async def read(self, limit: int) -> bytes:
         """The whole body, at most `limit` bytes. Raises HttpError; TooLargeError closes the response."""
+        if self._done and 0 < self._size <= limit:
+            return self._take()
         parts: list[bytes] = []
         size = 0
         async for part in self:
@@ -99,13 +105,12 @@ class Response:
                 raise self._error
             if self._done:
                 raise StopAsyncIteration
-            await self._wait()
-        chunks = self._chunks
-        self._chunks = []
-        self._size = 0
-        if self._connection is not None:
-            self._connection.go_on()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            try:
+                await self._arrival()
+            except asyncio.CancelledError:
+                self.close()
+                raise
+        return self._take()
 
     def close(self) -> None:
         """Gives the response up. If it had not ended, its connection is closed. Idempotent."""
@@ -129,15 +134,18 @@ class Response:
     ) -> None:
         self.close()
 
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        finally:
-            self._waiter = None
+    def _take(self) -> bytes:
+        """All that waits to be read."""
+        chunks = self._chunks
+        self._chunks = []
+        self._size = 0
+        if self._connection is not None:
+            self._connection.go_on()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _arrival(self) -> asyncio.Future[None]:
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     # What follows is called by the connection only.
 
@@ -146,11 +154,6 @@ class Response:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def begin(self, status: int, headers: list[tuple[str, str]]) -> None:
-        """The head is complete."""
-        self.status = status
-        self.headers = headers
 
     def add(self, parts: list[bytes]) -> int:
         """Parts of the body. Returns how many bytes wait to be read."""
@@ -292,7 +295,7 @@ class Connection(asyncio.Protocol):
         self._poll = poll.poll
 
     def data_received(self, data: bytes) -> None:
-        """Feeds the reader, then tells the response's once."""
+        """Feeds the reader, then tells whoever waits for the response once."""
         response, reader = self._response, self._reader
         if response is None or reader is None:
             self.abort()  # nobody asked: the server is out of step
@@ -308,8 +311,12 @@ class Connection(asyncio.Protocol):
             self._pass_on(response, reader, parts)
             if reader.done:
                 self._finish(response, reader.keep)
+            elif self._drained > _DRAIN_BYTES:
+                self.give_up(BrokenError("the rest of the response was too long to wait for"))
             else:
-                self._after_part(response)
+                if self._drained < 0 and not self._paused:
+                    self._watch(self._timeouts.idle)
+                response.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Ends the response: well, if its end was to be shown by closing; else as broken."""
@@ -357,23 +364,14 @@ class Connection(asyncio.Protocol):
         """Hands head and body over, and stops reading when too much waits."""
         if not response.status:
             self._phase = "idle"
-            response.begin(reader.status, reader.headers)
-        if not parts:
-            return
+            response.status = reader.status
+            response.headers = reader.headers
         if self._drained >= 0:
             self._drained += sum(map(len, parts))
-        elif response.add(parts) > self._limits.unread and not self._paused and not reader.done:
+        elif parts and response.add(parts) > self._limits.unread and not self._paused and not reader.done:
             self._paused = True
             self._deadline = math.inf  # not the server's fault that nothing comes
             self._transport.pause_reading()
-
-    def _after_part(self, response: Response) -> None:
-        if self._drained > _DRAIN_BYTES:
-            self.give_up(BrokenError("the rest of the response was too long to wait for"))
-            return
-        if self._drained < 0 and not self._paused:
-            self._watch(self._timeouts.idle)
-        response.wake()
 
     def _finish(self, response: Response, keep: bool) -> None:
         """The response is complete: the connection is free, if both sides are at the same point."""

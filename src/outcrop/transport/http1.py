@@ -34,8 +34,9 @@ _PLAIN: Final = bytes((9, *range(32, 127), *range(128, 256)))  # what may stand 
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "connection"})
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "accept-encoding"})
 
-# Names and size lines recur, so each is looked at once. Both are bounded: a server chooses what is in them.
+# Names and size lines recur, so each is looked at once. All are bounded: a server chooses what is in them.
 _NAMES: Final[dict[str, str]] = {}
+_SENT: Final[set[str]] = set()
 _SIZES: Final[dict[bytes, int]] = {}
 _BETWEEN: Final[dict[bytes, int]] = {}  # the same, for two or three digits and with the CRLF on both sides
 _CACHED: Final = 4096
@@ -56,11 +57,8 @@ def request_head(method: str, target: Target, headers: Sequence[tuple[str, str]]
     if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
         raise ValueError("a header's value has a line break in it")
     for name, _ in headers:
-        lower = _NAMES.get(name) or _lower(name)
-        if not lower:
-            raise ValueError(f"{name!r} is not a header's name")
-        if lower in _OURS:
-            raise ValueError(f"the header {lower} is written by the transport: leave it out")
+        if name not in _SENT:
+            _check_name(name)
     proxy = target.route.proxy
     if proxy is not None and proxy.authorization and not target.route.tls:
         lines += f"proxy-authorization: {proxy.authorization}\r\n"
@@ -68,6 +66,17 @@ def request_head(method: str, target: Target, headers: Sequence[tuple[str, str]]
         f"{method} {target.path} HTTP/1.1\r\nhost: {target.authority}\r\naccept-encoding: identity\r\n"
         f"content-length: {length}\r\n{lines}\r\n"
     ).encode("latin-1")
+
+
+def _check_name(name: str) -> None:
+    """Raises ValueError for a header that is none, or is ours."""
+    lower = _lower(name)
+    if not lower:
+        raise ValueError(f"{name!r} is not a header's name")
+    if lower in _OURS:
+        raise ValueError(f"the header {lower} is written by the transport: leave it out")
+    if len(_SENT) < _CACHED:
+        _SENT.add(name)
 
 
 class ResponseReader:
@@ -81,38 +90,22 @@ class ResponseReader:
     An error is final. What the read that failed had completed before the fault is in `salvage`.
     """
 
-    __slots__ = (
-        "_closes",
-        "_interim",
-        "_left",
-        "_line",
-        "_method",
-        "_mode",
-        "_pending",
-        "_room",
-        "began",
-        "done",
-        "headers",
-        "keep",
-        "salvage",
-        "status",
-    )
+    status = 0
+    done = False
+    keep = False
+    began = False
+    _mode = _HEAD
+    _interim = 0
+    _closes = False  # the server will close after this response, or should
+    _left = 0  # of the body; of a chunk with its CRLF
+    _line = b""  # a size line whose end has not come
+    _pending: bytearray | None = None  # a head or trailers whose end has not come
 
     def __init__(self, limits: Limits, method: str) -> None:
-        self.status = 0
         self.headers: list[tuple[str, str]] = []
-        self.done = False
-        self.keep = False
-        self.began = False
         self.salvage: list[bytes] = []
         self._method = method
         self._room = limits.head
-        self._interim = 0
-        self._mode = _HEAD
-        self._closes = False  # the server will close after this response, or should
-        self._left = 0  # of the body; of a chunk with its CRLF
-        self._pending: bytearray | None = None  # a head or trailers whose end has not come
-        self._line = b""  # a size line whose end has not come
 
     def feed(self, data: bytes) -> list[bytes]:
         """The parts of the body that `data` brings; one that fills all of `data` is `data` itself.
@@ -226,26 +219,24 @@ class ResponseReader:
             if status <= 101 and status != 100:
                 raise GarbledError(f"the server answered {status}, which nobody asked for")
             return False
-        self._frame(status, first[7] == "0", [field for field in headers if field[0] in _FRAMING])
+        self._frame(status, first[7] == "0", _single(headers))
         self.status = status
         self.headers = headers
         return True
 
-    def _frame(self, status: int, old: bool, framing: list[tuple[str, str]]) -> None:
+    def _frame(self, status: int, old: bool, fields: dict[str, str]) -> None:
         """Decides how the body ends (RFC 9112, 6.3) and whether the connection is kept (9.3)."""
-        length = -1
-        chunked = False
-        options: set[str] = set()
-        for name, value in framing:
-            if name == "content-length":
-                length = _length(value, length)
-            elif name == "connection":
-                options.update(option.strip(" \t") for option in value.lower().split(","))
-            elif chunked or value.lower() != "chunked":
-                raise GarbledError(f"the transfer-encoding {value!r} was not asked for")
-            else:
-                chunked = True
-        self._closes = "close" in options or (old and (chunked or "keep-alive" not in options))
+        length = _length(fields.get("content-length"))
+        coding = fields.get("transfer-encoding")
+        chunked = coding is not None
+        if chunked and coding.lower() != "chunked":
+            raise GarbledError(f"the transfer-encoding {coding!r} was not asked for")
+        options = fields.get("connection")
+        if options is not None:
+            options = f",{options.lower()},".replace(" ", "").replace("\t", "")
+            self._closes = ",close," in options
+        if old and (chunked or options is None or ",keep-alive," not in options):
+            self._closes = True
         if self._method == "HEAD" or status in (204, 304):
             self._finish(0)
         elif chunked:
@@ -404,8 +395,25 @@ def _lower(name: str) -> str:
     return lower
 
 
-def _length(value: str, before: int) -> int:
+def _single(headers: list[tuple[str, str]]) -> dict[str, str]:
+    """The headers by name. Those that frame a body must not come twice, except with one meaning."""
+    fields = dict(headers)
+    if len(fields) == len(headers):
+        return fields
+    for name in _FRAMING & fields.keys():
+        values = [value for known, value in headers if known == name]
+        if name == "connection":
+            fields[name] = ",".join(values)
+        elif len(values) > 1 and (name == "transfer-encoding" or len(set(values)) > 1):
+            raise GarbledError(f"not an HTTP response: more than one {name}")
+    return fields
+
+
+def _length(value: str | None) -> int:
+    """What a content-length says; -1 when there is none."""
+    if value is None:
+        return -1
     # 19 digits are more than any disk holds
-    if not value.isdecimal() or len(value) > 19 or before not in (-1, int(value)):
+    if not value.isdecimal() or len(value) > 19:
         raise GarbledError(f"not an HTTP response: the content-length {value!r}")
     return int(value)

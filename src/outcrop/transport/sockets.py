@@ -22,6 +22,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import ref
 
 from outcrop.transport import (
     KIB,
@@ -113,6 +114,7 @@ class Connection:
         "_recv",
         "_send",
         "given_up",
+        "place",
         "rested",
         "sock",
         "tls",
@@ -127,6 +129,7 @@ class Connection:
         self.whole = True  # all that was to be written was
         self.given_up = False  # the client was closed by somebody else
         self.rested = 0.0  # since when nobody uses it
+        self.place = ref(self)  # by which the pool knows it
         self._pool = pool
         self._forks = Process.forks
         self._fileno = -1
@@ -147,10 +150,10 @@ class Connection:
 
     def receive(self, deadline: float, phase: Phase, seconds: float) -> bytes:
         """What has arrived, as soon as something has; b"" at the end. Raises TimedOutError, OSError."""
+        if self._forks != Process.forks:
+            raise BrokenError("this response belongs to the process that asked for it")
         while (left := deadline - monotonic()) > 0:
             if self._poll(left * 1000 if left < LONGEST_WAIT else LONGEST_WAIT * 1000):
-                if self._forks != Process.forks:
-                    raise BrokenError("this response belongs to the process that asked for it")
                 try:
                     return self._recv(_RECEIVE)
                 except OSError as error:
@@ -361,6 +364,8 @@ class Dialing:
             raise refused(host, port, error) from error
         except (OSError, ValueError) as error:  # ValueError: a host that is no name for TLS
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+            if reason == "WRONG_VERSION_NUMBER":
+                reason = "what answers there does not speak it"
             raise DialError(f"{host}:{port}: TLS failed: {reason}") from error
 
     def _shake_hands(self, sock: ssl.SSLSocket) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet, ref
+from weakref import ref
 
 from outcrop.transport import (
     KIB,
@@ -91,8 +91,8 @@ class Client:
         """Sends a request and waits for the head of its response, which the caller must close.
 
         `host`, `content-length`, `accept-encoding` and a proxy's login are added. `timeouts` are the client's
-        unless given. Raises DialError when there is no connection, HttpError when the exchange fails,
-        ValueError for a URL, method or header that can't be sent.
+        unless given; `keep` is always the client's. Raises DialError when there is no connection, HttpError
+        when the exchange fails, ValueError for a URL, method or header that can't be sent.
         """
         if self._forks != Process.forks:
             self._begin()
@@ -318,23 +318,20 @@ class _Pool:
         self._keep = keep
         self._guarded = guarded
         self._idle: list[Connection] = []  # the last used is used next, so that the others can grow old
-        self._all: WeakSet[Connection] = WeakSet()
+        self._places: set[ref[Connection]] = set()
         # each is given a free connection, or a place for one, or None: closed
         self._waiting: deque[SimpleQueue[Connection | None]] = deque()
+        self._oldest = 0.0  # no rested connection has rested since before this, though it may be later
         self._closed = False
         self._self = ref(self)
 
     def size(self) -> int:
         """How many places are taken."""
-        return len(self._all)
+        return len(self._places)
 
     def take(self, timeouts: Timeouts, *, fresh: bool = False) -> Connection:
         """A connection that is nobody else's; `fresh`: none that has rested. Raises HttpError, DialError."""
-        while not fresh:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                break
+        while not fresh and (connection := self._rested()) is not None:
             if monotonic() - connection.rested < self._keep and connection.usable():
                 return connection
             connection.abort()
@@ -348,22 +345,18 @@ class _Pool:
 
     def rest(self, connection: Connection) -> None:
         """A connection is free: the next in line gets it, or it rests."""
-        idle = self._idle
         connection.used = True
         connection.rested = now = monotonic()
-        idle.append(connection)
+        self._idle.append(connection)
         if self._waiting or self._closed:
             self._serve()
-        try:
-            if idle[0].rested + self._keep < now:
-                self._expire(now)
-        except IndexError:  # another thread took it
-            pass
+        if self._oldest < now - self._keep:
+            self._expire(now)
 
     def lost(self, connection: Connection) -> None:
         """A connection is gone, its place is free. Told more than once."""
         with Process.lock:
-            self._all.discard(connection)
+            self._places.discard(connection.place)
             if self._waiting:
                 self._serve()
 
@@ -372,17 +365,19 @@ class _Pool:
         with Process.lock:
             self._closed = True
             self._serve()
-            for connection in tuple(self._all):
-                connection.give_up()
+            for place in tuple(self._places):
+                connection = place()
+                if connection is not None:
+                    connection.give_up()
 
     def _take_place(self, slot: float, fresh: bool) -> Connection:
         """A place in which nothing is open yet, or, after waiting, a free connection."""
         with Process.lock:
             if self._closed:
                 raise ClosedError(_CLOSED)
-            if fresh and self._idle and len(self._all) >= self._limit:
-                self._idle.pop(0).abort()
-            if len(self._all) < self._limit and not self._waiting:
+            if fresh and len(self._places) >= self._limit and (oldest := self._rested(0)) is not None:
+                oldest.abort()
+            if len(self._places) < self._limit and not self._waiting:
                 return self._new_place()
             waiter: SimpleQueue[Connection | None] = SimpleQueue()
             self._waiting.append(waiter)
@@ -409,29 +404,46 @@ class _Pool:
 
     def _new_place(self) -> Connection:
         connection = Connection(self._self)
-        self._all.add(connection)
+        self._places.add(connection.place)
         return connection
 
+    def _rested(self, which: int = -1) -> Connection | None:
+        """Takes a rested connection, the last used unless told otherwise. Needs no lock."""
+        try:
+            return self._idle.pop(which)
+        except IndexError:
+            return None
+
     def _serve(self) -> None:
-        """Gives what is free to those in line."""
+        """Gives what is free to those in line.
+
+        Others take rested connections meanwhile, and what is collected meanwhile calls this once more.
+        """
         with Process.lock:
-            if self._closed:
-                while self._waiting:
-                    self._waiting.popleft().put(None)
-                while self._idle:
-                    self._idle.pop().abort()
-            while self._waiting:
-                if self._idle:
-                    self._waiting.popleft().put(self._idle.pop())
-                elif len(self._all) < self._limit:
-                    self._waiting.popleft().put(self._new_place())
+            while self._closed and self._waiting:
+                self._waiting.popleft().put(None)
+            while self._closed and (connection := self._rested()) is not None:
+                connection.abort()
+            while self._waiting and (self._idle or len(self._places) < self._limit):
+                waiter = self._waiting.popleft()
+                connection = self._rested()
+                if connection is None and len(self._places) < self._limit:
+                    connection = self._new_place()
+                if connection is None:
+                    self._waiting.appendleft(waiter)
                 else:
-                    break
+                    waiter.put(connection)
 
     def _expire(self, now: float) -> None:
+        """Closes those that have rested too long, and notes since when the next one has."""
         with Process.lock:
-            while self._idle and self._idle[0].rested + self._keep < now:
-                self._idle.pop(0).abort()
+            self._oldest = now
+            while (connection := self._rested(0)) is not None:
+                if connection.rested > now - self._keep:
+                    self._oldest = connection.rested
+                    self._idle.insert(0, connection)
+                    break
+                connection.abort()
 
     def _dial(self, connection: Connection, seconds: float) -> None:
         """Opens a connection in its place."""
