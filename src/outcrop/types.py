@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    from outcrop.catalog.prices import Cost
+
 
 StopReason: TypeAlias = Literal[
     "end_turn",
@@ -314,7 +316,7 @@ class Message(Value):
     }
 
     @property
-    def cost(self) -> Any:
+    def cost(self) -> Cost | None:
         """What this message cost, in USD; None when the model's price is not known."""
         about = self._about
         return None if about is None else about.cost(self.usage)
@@ -729,7 +731,7 @@ class ConverseResponse(Value):
     }
 
     @property
-    def cost(self) -> Any:
+    def cost(self) -> Cost | None:
         """What this answer cost, in USD; None when the model's price is not known."""
         about = self._about
         return None if about is None else about.cost(self.usage)

@@ -415,6 +415,7 @@ SETTINGS = {
 SETTING = st.sampled_from([*PAIRS, *SETTINGS]).flatmap(lambda name: st.tuples(st.just(name), SETTINGS[name]))
 # often a whole pair, so that the static cases are met as often as the others
 PAIR = {"aws_access_key_id": "AKIA0", "aws_secret_access_key": "s0"}
+WEB = PAIR | {"web_identity_token_file": "/t", "role_arn": "r"}
 PROFILE = st.builds(
     lambda pair, more: pair | dict(more), st.sampled_from([{}, PAIR]), st.lists(SETTING, max_size=4)
 )
@@ -478,8 +479,9 @@ def agree(ours, theirs):
     if isinstance(theirs, botocore.exceptions.MissingDependencyException):
         return isinstance(ours, Asked) and str(ours) == "login_session"
     if isinstance(theirs, botocore.exceptions.PartialCredentialsError):
+        # half a pair in the profile, or in the one that its role starts from
         role = theirs.kwargs["provider"] == "assume-role"
-        return str(ours) == "role_arn" if role else isinstance(ours, CredentialsError)
+        return str(ours) == "role_arn" or (isinstance(ours, CredentialsError) and not role)
     if isinstance(theirs, botocore.exceptions.BotoCoreError):
         return isinstance(ours, Asked) and str(ours) != ""
     if theirs.method in METHODS:
@@ -521,8 +523,8 @@ def test_any_files_and_environment_come_to_what_botocore_comes_to(
         ({"role_arn": "r", "source_profile": "default"}, PAIR, {}, "role_arn"),
         # a role without a way to assume it is botocore's to refuse
         ({"role_arn": "r"}, PAIR, {}, "role_arn"),
-        (PAIR | {"web_identity_token_file": "/t", "role_arn": "r"}, {}, {}, "web_identity_token_file"),
-        (PAIR | {"web_identity_token_file": "/t", "role_arn": "r"}, {}, {"AWS_WEB_IDENTITY_TOKEN_FILE": ""}, None),
+        (WEB, {}, {}, "web_identity_token_file"),
+        (WEB, {}, {"AWS_WEB_IDENTITY_TOKEN_FILE": ""}, None),
         (PAIR | {"web_identity_token_file": "", "role_arn": "r"}, {}, {}, None),
         ({}, PAIR | {"aws_session_token": "new", "aws_security_token": "old"}, {}, None),
         (PAIR | {"aws_session_token": "new"}, {"region": "eu-west-1"}, {}, None),

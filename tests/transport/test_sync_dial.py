@@ -6,6 +6,8 @@ import contextlib
 import datetime
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -157,6 +159,31 @@ def test_a_kept_connection_that_dies_over_tls_is_replaced(files: tls.Material) -
         assert get(client, server.url) == b"hello"
         server.wait(lambda: server.open == 0)
         assert get(client, server.url) == b"hello"
+        assert server.connections == 2
+
+
+def test_after_a_fork_the_parents_tls_goes_on(files: tls.Material) -> None:
+    """The child must say nothing on the parent's connection: one record would end it."""
+    text = """
+import os, sys
+from outcrop.transport.route import Proxies
+from outcrop.transport.sync import Client
+from outcrop.transport.trust import Trust
+client = Client(trust=Trust(sys.argv[2], environ={}), proxies=Proxies())
+ask = lambda: client.send("GET", sys.argv[1]).read(100)
+ask()
+child = os.fork()
+if child == 0:
+    ask()
+    client.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(ask(), client.open_connections())
+"""
+    with Server(hello, tls=context(files)) as server:
+        command = [sys.executable, "-X", "dev", "-W", "error", "-c", text, server.url, str(files.ca)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, done.stderr) == ("b'hello' 1\n", "")
         assert server.connections == 2
 
 

@@ -40,10 +40,10 @@ class Model(msgspec.Struct, frozen=True):
     """A foundation model as Bedrock lists it.
 
     `anthropic_name` is what Anthropic's API calls it, and what Bedrock's replies say; `aliases` are further
-    names there. Windows are in tokens:
-    `context_window_beta` is the window under the beta `context_beta_header`. `features` are the names in the
-    catalogue (`tools`, `vision`, `prompt_caching`, `count_tokens`, …), `betas` the beta headers it takes.
-    `on_demand` are the regions in which its bare id can be invoked, without a profile.
+    names there. Windows are in tokens: `context_window_beta` is the window under the beta
+    `context_beta_header`. `features` are the names in the catalogue (`tools`, `vision`, `prompt_caching`,
+    `count_tokens`, …), `betas` the beta headers it takes. `on_demand` are the regions in which its bare id can
+    be invoked, without a profile.
     """
 
     id: str
@@ -52,7 +52,6 @@ class Model(msgspec.Struct, frozen=True):
     anthropic_name: str
     context_window: int
     max_output_tokens: int
-    aliases: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     betas: frozenset[str] = frozenset()
     context_window_beta: int | None = None
@@ -63,6 +62,7 @@ class Model(msgspec.Struct, frozen=True):
     on_demand: frozenset[str] = frozenset()
     streaming: bool = True
     lifecycle: Lifecycle = Lifecycle()
+    aliases: tuple[str, ...] = ()
 
     @property
     def short_names(self) -> tuple[str, ...]:

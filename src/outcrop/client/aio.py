@@ -13,12 +13,11 @@ from weakref import WeakKeyDictionary
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import DEFAULT_MAX_RETRIES, About, ClientBase
+from outcrop.client.core import DEFAULT_MAX_RETRIES, ClientBase
 from outcrop.client.errors import request_id
 from outcrop.client.replies import transport_failure
 from outcrop.client.requests import omit
 from outcrop.client.responses import APIResponse
-from outcrop.client.snapshot import Snapshot
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
@@ -322,7 +321,7 @@ class AsyncMessageStream:
 
     def __init__(self, stream: AsyncStream[Event]) -> None:
         self._stream = stream
-        self._snapshot = Snapshot()
+        self._snapshot = operations.snapshot_of(stream._outcome)
         self._pending: list[MessageStreamEvent] = []
         self.text_stream: AsyncIterator[str] = self._texts()
 
@@ -339,10 +338,7 @@ class AsyncMessageStream:
     @property
     def current_message_snapshot(self) -> Message:
         """The message as far as it has come."""
-        message = self._snapshot.message()
-        outcome = self._stream._outcome
-        message.set_about(About(outcome.response, outcome.placement))
-        return message
+        return self._snapshot.message()
 
     async def get_final_message(self) -> Message:
         """Reads to the end and gives the whole message."""

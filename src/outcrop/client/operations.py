@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from outcrop.client.call import Outcome, Step
     from outcrop.client.core import Core
+    from outcrop.client.snapshot import Snapshot
 
     Conversation = Generator[Step, Any, Any]
 
+_FINE_GRAINED: Final = "fine-grained-tool-streaming-2025-05-14"
 _PAGE: Final = ("maxResults", "1000")  # the most that ListInferenceProfiles gives
 
 
@@ -191,6 +193,15 @@ def _element(outcome: Outcome, tag: str) -> str:
             outcome.response, text, message=f"STS's answer has no {tag}: {text[:200]!r}"
         )
     return unescape(text[start + len(opening) : end])
+
+
+def snapshot_of(outcome: Outcome) -> Snapshot:
+    """What will add up the events of an open stream."""
+    from outcrop.client.snapshot import Snapshot
+
+    betas = outcome.response.request.headers.get("anthropic-beta", "")
+    # under this beta a tool's input comes unchecked, and `anthropic` shows a string that is not complete too
+    return Snapshot(About(outcome.response, outcome.placement), cut_strings=_FINE_GRAINED in betas)
 
 
 def text_of(message: Message) -> str:

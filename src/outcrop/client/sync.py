@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import DEFAULT_MAX_RETRIES, About, ClientBase
+from outcrop.client.core import DEFAULT_MAX_RETRIES, ClientBase
 from outcrop.client.errors import request_id
 from outcrop.client.replies import transport_failure
 from outcrop.client.requests import omit
 from outcrop.client.responses import APIResponse
-from outcrop.client.snapshot import Snapshot
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
@@ -305,7 +304,7 @@ class MessageStream:
 
     def __init__(self, stream: Stream[Event]) -> None:
         self._stream = stream
-        self._snapshot = Snapshot()
+        self._snapshot = operations.snapshot_of(stream._outcome)
         self._iterator = self._events()
         self.text_stream: Iterator[str] = self._texts()
 
@@ -322,7 +321,7 @@ class MessageStream:
     @property
     def current_message_snapshot(self) -> Message:
         """The message as far as it has come."""
-        return self._finished(self._snapshot.message())
+        return self._snapshot.message()
 
     def get_final_message(self) -> Message:
         """Reads to the end and gives the whole message."""
@@ -365,11 +364,6 @@ class MessageStream:
         for event in self._iterator:
             if event.type == "text":
                 yield event.text
-
-    def _finished(self, message: Message) -> Message:
-        outcome = self._stream._outcome
-        message.set_about(About(outcome.response, outcome.placement))
-        return message
 
 
 class MessageStreamManager:

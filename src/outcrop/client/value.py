@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Protocol, Self, TypeAlias
 
+    from outcrop.catalog.prices import Cost
+
     Selection: TypeAlias = Mapping[str, Any] | Mapping[int, Any] | set[str] | set[int] | None
 
     class About(Protocol):
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
         def request_id(self) -> str | None:
             """The id of the request it is the answer to."""
 
-        def cost(self, usage: Any) -> Any:
+        def cost(self, usage: Any) -> Cost | None:
             """The price of a usage; None when it is not known."""
 
 

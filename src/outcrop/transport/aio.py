@@ -83,7 +83,8 @@ class Client:
         there is no connection, HttpError when the exchange fails, ValueError for a URL, method or header that
         can't be sent.
         """
-        self._check_loop()
+        if self._loop is not asyncio.get_running_loop() or self._closed:
+            self._bind()
         target, pool = self._found.get(url) or self._find(url)
         timeouts = timeouts or self.timeouts
         head = request_head(method, target, headers, len(body))
@@ -142,15 +143,14 @@ class Client:
         """How many connections are open or being opened."""
         return sum(pool.open for pool in self._pools.values())
 
-    def _check_loop(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _bind(self) -> None:
+        """Takes the running loop for its own, if it has none."""
         if self._closed:
             raise ClosedError("the client is closed")
-        if self._loop is not loop:
-            if self._loop is not None:
-                raise RuntimeError("this client belongs to another event loop")
-            self._loop = loop
-            self._process = os.getpid()
+        if self._loop is not None:
+            raise RuntimeError("this client belongs to another event loop")
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
 
     def _find(self, url: str) -> tuple[Target, _Pool]:
         target = self.locate(url)

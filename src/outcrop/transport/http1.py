@@ -34,7 +34,8 @@ _PLAIN: Final = bytes((9, *range(32, 127), *range(128, 256)))  # what may stand 
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "connection"})
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "accept-encoding"})
 
-# Names and size lines recur, so each is looked at once. All are bounded: a server chooses what is in them.
+# What recurs is looked at once. All of these are bounded: a server chooses what is in them.
+_STARTS: Final[dict[str, int]] = {}
 _NAMES: Final[dict[str, str]] = {}
 _SENT: Final[set[str]] = set()
 _SIZES: Final[dict[bytes, int]] = {}
@@ -53,18 +54,19 @@ def request_head(method: str, target: Target, headers: Sequence[tuple[str, str]]
     """
     if method not in METHODS:
         raise ValueError(f"this client does not send {method}")
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
-        raise ValueError("a header's value has a line break in it")
-    for name, _ in headers:
+    lines: list[str] = []
+    for name, value in headers:
         if name not in _SENT:
             _check_name(name)
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise ValueError("a header's value has a line break in it")
+        lines.append(f"{name}: {value}\r\n")
     proxy = target.route.proxy
     if proxy is not None and proxy.authorization and not target.route.tls:
-        lines += f"proxy-authorization: {proxy.authorization}\r\n"
+        lines.append(f"proxy-authorization: {proxy.authorization}\r\n")
     return (
         f"{method} {target.path} HTTP/1.1\r\nhost: {target.authority}\r\naccept-encoding: identity\r\n"
-        f"content-length: {length}\r\n{lines}\r\n"
+        f"content-length: {length}\r\n{''.join(lines)}\r\n"
     ).encode("latin-1")
 
 
@@ -170,8 +172,8 @@ class ResponseReader:
         pending = self._pending
         if pending is None:
             stop = data.find(_END)
-            if stop >= 0:
-                self._spend(stop + 4)
+            if 0 <= stop <= self._room - 4:
+                self._room -= stop + 4
                 return data[:stop], data[stop + 4 :]
             pending = self._pending = bytearray()
         seen = max(len(pending) - 3, 0)
@@ -205,15 +207,7 @@ class ResponseReader:
         """Reads a head; False when it is an interim one's."""
         lines = _lines(block)
         first = lines[0]
-        code = first[9:12]
-        if (
-            first[:9] not in ("HTTP/1.1 ", "HTTP/1.0 ")
-            or len(code) != 3
-            or not code.isdecimal()
-            or first[12:13] not in ("", " ")
-        ):
-            raise GarbledError(f"not an HTTP response: {first[:40]!r}")
-        status = int(code)
+        status = _STARTS.get(first) or _status(first)
         headers = _fields(lines)
         if status < 200:
             if status <= 101 and status != 100:
@@ -226,17 +220,13 @@ class ResponseReader:
 
     def _frame(self, status: int, old: bool, fields: dict[str, str]) -> None:
         """Decides how the body ends (RFC 9112, 6.3) and whether the connection is kept (9.3)."""
-        length = _length(fields.get("content-length"))
+        value = fields.get("content-length")
+        length = -1 if value is None else _length(value)
         coding = fields.get("transfer-encoding")
         chunked = coding is not None
-        if chunked and coding.lower() != "chunked":
+        if coding is not None and coding != "chunked" and coding.lower() != "chunked":
             raise GarbledError(f"the transfer-encoding {coding!r} was not asked for")
-        options = fields.get("connection")
-        if options is not None:
-            options = f",{options.lower()},".replace(" ", "").replace("\t", "")
-            self._closes = ",close," in options
-        if old and (chunked or options is None or ",keep-alive," not in options):
-            self._closes = True
+        self._closes = _closes(fields.get("connection"), old) or (old and chunked)
         if self._method == "HEAD" or status in (204, 304):
             self._finish(0)
         elif chunked:
@@ -261,6 +251,14 @@ class ResponseReader:
     # Chunks.
 
     def _chunks(self, data: bytes) -> list[bytes]:
+        if not self._left and not self._line:  # most often a read is one chunk
+            begin = data.find(_CRLF) + 2
+            size = _SIZES.get(data[: begin - 2])
+            if size is not None and begin + size + 2 == len(data) and data.endswith(_CRLF):
+                return [data[begin:-2]]
+        return self._all_chunks(data)
+
+    def _all_chunks(self, data: bytes) -> list[bytes]:
         parts: list[bytes] = []
         pos = 0
         if self._left:
@@ -409,10 +407,32 @@ def _single(headers: list[tuple[str, str]]) -> dict[str, str]:
     return fields
 
 
-def _length(value: str | None) -> int:
-    """What a content-length says; -1 when there is none."""
-    if value is None:
-        return -1
+def _status(line: str) -> int:
+    """The status in a response's first line."""
+    code = line[9:12]
+    if (
+        line[:9] not in ("HTTP/1.1 ", "HTTP/1.0 ")
+        or len(code) != 3
+        or not code.isdecimal()
+        or line[12:13] not in ("", " ")
+    ):
+        raise GarbledError(f"not an HTTP response: {line[:40]!r}")
+    if len(_STARTS) < _CACHED and len(line) < 64:
+        _STARTS[line] = int(code)
+    return int(code)
+
+
+def _closes(options: str | None, old: bool) -> bool:
+    """Whether the server closes after this response, by its `connection` header; `old`: HTTP/1.0."""
+    if options is None:
+        return old
+    if options == "keep-alive":
+        return False
+    words = f",{options.lower()},".replace(" ", "").replace("\t", "")
+    return ",close," in words or (old and ",keep-alive," not in words)
+
+
+def _length(value: str) -> int:
     # 19 digits are more than any disk holds
     if not value.isdecimal() or len(value) > 19:
         raise GarbledError(f"not an HTTP response: the content-length {value!r}")

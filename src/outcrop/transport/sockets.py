@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from weakref import ref
 
 from outcrop.transport import (
@@ -40,9 +40,20 @@ from outcrop.transport.trust import Trust, refused
 
 if TYPE_CHECKING:
     import ssl
+    from typing import Protocol
 
     # a host's address and port; of IPv6, two numbers more
     _Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+
+    class Owner(Protocol):
+        """Who is told when a connection is free again or gone: its pool."""
+
+        def rest(self, connection: Connection) -> None:
+            """The exchange is over and the connection may carry another."""
+
+        def lost(self, connection: Connection) -> None:
+            """The connection is closed. May be told more than once."""
+
 
 # seconds: poll takes no more than 2^31 ms
 LONGEST_WAIT: Final = 1_000_000.0
@@ -90,16 +101,6 @@ class _Socket(socket.socket):
 
     def __del__(self) -> None:
         self.close()
-
-
-class Owner(Protocol):
-    """Who is told when a connection is free again or gone: its pool."""
-
-    def rest(self, connection: Connection) -> None:
-        """The exchange is over and the connection may carry another."""
-
-    def lost(self, connection: Connection) -> None:
-        """The connection is closed. May be told more than once."""
 
 
 class Connection:
