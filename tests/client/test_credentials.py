@@ -476,12 +476,12 @@ def agree(ours, theirs):
         return isinstance(ours, Asked) and str(ours) == ""
     if isinstance(theirs, botocore.exceptions.ProfileNotFound):
         return isinstance(ours, ConfigFileError)
+    if isinstance(theirs, botocore.exceptions.BotoCoreError) and str(ours) == "role_arn":
+        return True  # whatever is wrong with the profile that the role starts from
     if isinstance(theirs, botocore.exceptions.MissingDependencyException):
         return isinstance(ours, Asked) and str(ours) == "login_session"
     if isinstance(theirs, botocore.exceptions.PartialCredentialsError):
-        # half a pair in the profile, or in the one that its role starts from
-        role = theirs.kwargs["provider"] == "assume-role"
-        return str(ours) == "role_arn" or (isinstance(ours, CredentialsError) and not role)
+        return isinstance(ours, CredentialsError) and theirs.kwargs["provider"] != "assume-role"
     if isinstance(theirs, botocore.exceptions.BotoCoreError):
         return isinstance(ours, Asked) and str(ours) != ""
     if theirs.method in METHODS:

@@ -42,8 +42,8 @@ class Model(msgspec.Struct, frozen=True):
     `anthropic_name` is what Anthropic's API calls it, and what Bedrock's replies say; `aliases` are further
     names there. Windows are in tokens: `context_window_beta` is the window under the beta
     `context_beta_header`. `features` are the names in the catalogue (`tools`, `vision`, `prompt_caching`,
-    `count_tokens`, …), `betas` the beta headers it takes. `on_demand` are the regions in which its bare id can
-    be invoked, without a profile.
+    `count_tokens`, …), `betas` the beta headers it takes. `on_demand` are the regions in which its bare id
+    can be invoked, without a profile.
     """
 
     id: str

@@ -513,7 +513,10 @@ class AsyncModels:
         self._client = client
 
     async def list(
-        self, *, kind: Literal["model", "profile"] | None = None, provider: str | None = "anthropic"
+        self,
+        *,
+        kind: Literal["foundation-model", "inference-profile"] | None = None,
+        provider: str | None = "anthropic",
     ) -> list[ModelSummary | ProfileSummary]:
         """All of them, or one `kind`; `provider=None` lists those of every provider."""
         return await self._client._run(

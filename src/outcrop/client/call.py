@@ -19,6 +19,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from outcrop.client.errors import UsageError
 from outcrop.client.replies import (
     Request,
     Response,
@@ -175,6 +176,11 @@ def _attempt(
     """One try at one placement."""
     source = core.source()
     key = source.get() if source.ready else (yield KEYS)
+    if call.service == "sts" and not isinstance(key, Credentials):
+        raise UsageError(
+            "A Bedrock API key has no identity that STS would tell.",
+            "Ask with an access key, or an AWS profile.",
+        )
     send = _prepare(core, call, placement, key, (attempt, most, invocation))
     received = yield send
     request = Request(send.method, send.url, send.headers)

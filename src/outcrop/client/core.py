@@ -64,6 +64,8 @@ class Core:
         given = {name: value for name, value in arguments.items() if not isinstance(value, Omit)}
         self.arguments = given
         self.environ = environ
+        if environ.get("OUTCROP_LOG"):
+            _start_log(environ["OUTCROP_LOG"])
         profile = given["aws_profile"]
         self.region = find_region(given["aws_region"], profile, environ)
         self.addresses = find_addresses(given["base_url"], profile, environ, region=self.region.name)
@@ -78,7 +80,7 @@ class Core:
             environ=environ,
             region=self.region.name,
         )
-        self.timeouts = as_timeouts(given.get("timeout", _DEFAULT_TIMEOUT))
+        self.timeouts = as_timeouts(given.get("timeout", _timeout_of(given["http_client"])))
         self.max_retries = _retries(given["max_retries"])
         self.default_headers = {
             "user-agent": f"Outcrop/Python {__version__}",
@@ -228,6 +230,26 @@ _ARGUMENTS: Final = frozenset(
         "edition",
     }
 )
+
+
+def _timeout_of(http_client: Any) -> Any:
+    """The timeout when none is given: a user's own client's, unless that is httpx's default of 5 s each."""
+    own = getattr(http_client, "timeout", None)
+    if own is None or (own.connect, own.read, own.write, own.pool) == (5.0, 5.0, 5.0, 5.0):
+        return _DEFAULT_TIMEOUT
+    return own
+
+
+def _start_log(level: str) -> None:
+    """OUTCROP_LOG: a log of the client on stderr, for programs that set none up themselves."""
+    import logging
+
+    if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise UsageError(
+            f"OUTCROP_LOG={level!r} is no level of a log.", "Set it to debug, info, warning or error."
+        )
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("outcrop").setLevel(level.upper())
 
 
 def _retries(given: Any) -> int:

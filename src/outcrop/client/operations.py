@@ -108,14 +108,16 @@ def list_models(
     core: Core, *, kind: str | None, provider: str | None
 ) -> Generator[Step, Any, list[ModelSummary | ProfileSummary]]:
     """Foundation models and system and application profiles; `kind` leaves one of the two."""
-    if kind not in (None, "model", "profile"):
-        raise UsageError(f"kind={kind!r} is no kind of model.", "Give 'model', 'profile' or nothing.")
+    if kind not in (None, "foundation-model", "inference-profile"):
+        raise UsageError(
+            f"kind={kind!r} is no kind of model.", "Give 'foundation-model', 'inference-profile' or nothing."
+        )
     found: list[ModelSummary | ProfileSummary] = []
-    if kind != "profile":
+    if kind != "inference-profile":
         query = [("byProvider", provider)] if provider else []
         outcome = yield from exchange(core, requests.control(core.here, "/foundation-models", query))
         found += _summaries(outcome, "modelSummaries", ModelSummary.of)
-    if kind != "model":
+    if kind != "foundation-model":
         profiles = yield from _profiles(core)
         found += [profile for profile in profiles if _is_by(profile, provider)]
     return found
@@ -167,11 +169,6 @@ def get_model(core: Core, model: str) -> Generator[Step, Any, ModelSummary | Pro
 
 def identity(core: Core) -> Generator[Step, Any, Identity]:
     """Who the credentials belong to, as `aws sts get-caller-identity` says it."""
-    if core.arguments["api_key"] is not None:
-        raise UsageError(
-            "A Bedrock API key has no identity that STS would tell.",
-            "Ask with an access key, or an AWS profile.",
-        )
     outcome = yield from exchange(core, requests.identity(core.here))
     members = {name: _element(outcome, tag) for name, tag in _IDENTITY}
     return Identity.of(members)

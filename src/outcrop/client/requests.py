@@ -209,7 +209,10 @@ def converse(
 
 def control(here: Placement, path: str, query: Iterable[tuple[str, str]] = ()) -> Call:
     """A GET of the control plane."""
-    return Call("bedrock", "GET", lambda _: path, (here,), query=query_of(query))
+    # without a body there is no type of it
+    return Call(
+        "bedrock", "GET", lambda _: path, (here,), query=query_of(query), headers={"content-type": ""}
+    )
 
 
 def resource_path(kind: str, name: str) -> str:

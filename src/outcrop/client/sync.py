@@ -485,7 +485,10 @@ class Models:
         self._client = client
 
     def list(
-        self, *, kind: Literal["model", "profile"] | None = None, provider: str | None = "anthropic"
+        self,
+        *,
+        kind: Literal["foundation-model", "inference-profile"] | None = None,
+        provider: str | None = "anthropic",
     ) -> list[ModelSummary | ProfileSummary]:
         """All of them, or one `kind`; `provider=None` lists those of every provider."""
         return self._client._run(operations.list_models(self._client._core, kind=kind, provider=provider))
