@@ -176,6 +176,7 @@ def _attempt(
     """One try at one placement."""
     source = core.source()
     key = source.get() if source.ready else (yield KEYS)
+    core.tell()
     if call.service == "sts" and not isinstance(key, Credentials):
         raise UsageError(
             "A Bedrock API key has no identity that STS would tell.",

@@ -18,6 +18,7 @@ from outcrop.client.call import Budget, debug_line, to_sign
 from outcrop.client.credentials import find_source
 from outcrop.client.errors import UsageError, request_id
 from outcrop.client.placing import Placement, Placer
+from outcrop.client.profiles import Files
 from outcrop.client.requests import Omit, checked_headers, query_of
 from outcrop.client.settings import find_addresses, find_ca_bundle, find_region
 from outcrop.client.timeouts import Timeout, as_timeouts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from outcrop.client.credentials import Source
     from outcrop.client.replies import Response
+    from outcrop.client.settings import Region
     from outcrop.transport import Timeouts
     from outcrop.transport.trust import Trust
 
@@ -60,18 +62,20 @@ class About:
 class Core:
     """What the constructor's arguments come to. `arguments` are kept so that with_options can change some."""
 
-    def __init__(self, arguments: dict[str, Any], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: dict[str, Any], environ: Mapping[str, str], region: Region | None = None
+    ) -> None:
         given = {name: value for name, value in arguments.items() if not isinstance(value, Omit)}
         self.arguments = given
         self.environ = environ
         if environ.get("OUTCROP_LOG"):
             _start_log(environ["OUTCROP_LOG"])
         profile = given["aws_profile"]
-        self.region = find_region(given["aws_region"], profile, environ)
-        self.addresses = find_addresses(given["base_url"], profile, environ, region=self.region.name)
-        self._source: Source | None = None
+        self._files = files = Files(environ)
+        self.region = region or find_region(given["aws_region"], profile, environ, files)
+        self.addresses = find_addresses(given["base_url"], profile, environ, files, region=self.region.name)
         # what is wrong in the arguments is said here, at once
-        self._lazy_source = find_source(
+        self._source = find_source(
             access_key=given["aws_access_key"],
             secret_key=given["aws_secret_key"],
             session_token=given["aws_session_token"],
@@ -79,6 +83,7 @@ class Core:
             profile=profile,
             environ=environ,
             region=self.region.name,
+            files=files,
         )
         self.timeouts = as_timeouts(given.get("timeout", _timeout_of(given["http_client"])))
         self.max_retries = _retries(given["max_retries"])
@@ -127,23 +132,26 @@ class Core:
             debug_line(text, *values)
 
     def source(self) -> Source:
-        """Where credentials come from. The first call says so in the log."""
+        """Where credentials come from."""
+        return self._source
+
+    def tell(self) -> None:
+        """Logs once where region and credentials came from. A source knows after its first key."""
         if not self._told:
             self._told = True
             self.debug(
                 "region %s from %s; credentials from %s; runtime at %s",
                 self.region.name,
                 self.region.origin,
-                self._lazy_source.origin,
+                self._source.origin,
                 self.addresses.runtime,
             )
-        return self._lazy_source
 
     def trust(self) -> Trust:
         """Which certificate authorities are believed."""
         from outcrop.transport.trust import Trust
 
-        path, origin = find_ca_bundle(self.arguments["aws_profile"], self.environ)
+        path, origin = find_ca_bundle(self.arguments["aws_profile"], self.environ, self._files)
         return Trust(path, named=origin, environ=self.environ)
 
     def address(self, service: str, region: str) -> tuple[str, str, str]:
@@ -206,11 +214,15 @@ class Core:
         unknown = added.keys() - _ARGUMENTS
         if unknown:
             raise TypeError(f"with_options() got an unexpected keyword argument {min(unknown)!r}")
-        core = Core({**arguments, **added}, self.environ)
+        # the environment may have changed meanwhile: what nobody asked to change stays as it was found
+        elsewhere = bool({"aws_region", "aws_profile"} & changes.keys())
+        core = type(self)({**arguments, **added}, self.environ, None if elsewhere else self.region)
         core.budget = self.budget
         core._warned = self._warned
-        if not any(name in changes for name in (*_CREDENTIALS, "aws_region")):
-            core._lazy_source = self._lazy_source
+        if not elsewhere and "base_url" not in changes:
+            core.addresses = self.addresses
+        if not elsewhere and not set(_CREDENTIALS) & changes.keys():
+            core._source = self._source
         return core
 
 

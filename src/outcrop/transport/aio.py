@@ -21,7 +21,7 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Final
 
@@ -40,7 +40,7 @@ _INHERITED: Final[list[_Pool]] = []
 
 
 class Client:
-    """Sends requests. Bound to the event loop of its first request; close it there.
+    """Sends requests. Bound to the event loop of its first request; close it there, or leave it to the loop's end.
 
     `trust` says which authorities are believed; `ca_file` is short for `Trust(ca_file)`. `proxies` are the
     environment's unless given. `guarded`: link-local and metadata addresses are refused.
@@ -65,6 +65,7 @@ class Client:
         self._pools: dict[Route, _Pool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
+        self._ending: AsyncGenerator[None, None] | None = None
         self._closed = False
 
     async def send(
@@ -123,6 +124,7 @@ class Client:
         self._closed = True
         for pool in tuple(self._pools.values()):
             await pool.close()
+        self._part()
 
     def abandon(self) -> None:
         """Closes every connection from outside of the client's loop, which may be closed. Idempotent.
@@ -151,6 +153,18 @@ class Client:
             raise RuntimeError("this client belongs to another event loop")
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
+        self._ending = _until_the_end(self._pools)
+        with suppress(StopIteration):  # its first step is done at once, and makes it known to the loop
+            self._ending.__anext__().send(None)
+
+    def _part(self) -> None:
+        """The loop's end does not concern this client any more."""
+        ending, self._ending = self._ending, None
+        self._pools.clear()
+        self._found.clear()
+        if ending is not None:
+            with suppress(StopIteration, RuntimeError):  # RuntimeError: it is at work in this moment
+                ending.aclose().send(None)
 
     def _find(self, url: str) -> tuple[Target, _Pool]:
         target = self.locate(url)
@@ -165,8 +179,7 @@ class Client:
     def _drop(self, *, every: bool) -> None:
         self._closed = True
         loop, pools = self._loop, list(self._pools.values())
-        self._pools.clear()
-        self._found.clear()
+        self._part()
         if loop is None or not pools:
             return
         if os.getpid() != self._process:
@@ -178,6 +191,19 @@ class Client:
                 loop.call_soon_threadsafe(_dismiss, loop, pools, every)
         else:
             _dismiss(loop, pools, every)
+
+
+async def _until_the_end(pools: dict[Route, _Pool]) -> AsyncGenerator[None, None]:
+    """Closes what its client has left open when the loop comes to its end.
+
+    `asyncio.run` and its like finish asynchronous generators before they close the loop: the one moment in
+    which a client that nobody closes can still do it in order.
+    """
+    try:
+        yield
+    finally:
+        while pools:
+            await pools.popitem()[1].close()
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -83,6 +83,10 @@ class Credentials(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Credentials({self.access_key!r}, …)"
 
+    def __rich_repr__(self) -> Any:
+        # msgspec's own would hand the secret to rich and its kin
+        return iter((self.access_key,))
+
 
 class Scope(msgspec.Struct, frozen=True):
     """Where a signing key is valid: its date (`20260131`), region, service and the fixed last word."""
