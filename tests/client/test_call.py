@@ -19,7 +19,14 @@ from outcrop import (
 )
 from outcrop.client import operations
 from outcrop.client.call import Budget
-from outcrop.transport import BrokenError, DialError, TimedOutError
+from outcrop.transport import (
+    BrokenError,
+    CertificateError,
+    ClosedError,
+    DialError,
+    ProxyError,
+    TimedOutError,
+)
 from outcrop.wire import frames
 from outcrop.wire.eventstream import encode, encode_headers
 
@@ -136,6 +143,15 @@ class TestRetries:
     def test_without_an_answer_it_is_sent_again(self, error):
         talk = Talk(error, reply(200, MESSAGE))
         assert create(talk).id == "msg_1"
+
+    @pytest.mark.parametrize(
+        "error", [CertificateError("unknown authority"), ProxyError("no", 407), ClosedError("closed")]
+    )
+    def test_what_stays_wrong_is_not(self, error):
+        talk = Talk(error)
+        with pytest.raises(APIConnectionError):
+            create(talk)
+        assert len(talk.sent) == 1
 
     def test_max_retries_0_sends_once(self):
         talk = Talk(THROTTLED)

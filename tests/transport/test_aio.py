@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Coroutine
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,16 +25,19 @@ from engine.upstream import Exchange, Upstream, in_turn, until
 from outcrop.transport import (
     AddressRefusedError,
     BrokenError,
+    CertificateError,
     ClosedError,
     DialError,
     GarbledError,
     Limits,
+    ProxyError,
     TimedOutError,
     Timeouts,
     TooLargeError,
 )
 from outcrop.transport.aio import Client
-from outcrop.transport.route import Proxies, locate, refuse
+from outcrop.transport.route import Proxies, _never, locate, refuse
+from outcrop.transport.trust import Trust
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 DIRECT = Proxies()
@@ -179,6 +187,12 @@ def test_headers_are_found_by_name_in_any_case(run: Run) -> None:
                 assert response.header("request-id") == "r1"
                 assert response.header("via") == "a, b"
                 assert response.header("absent") == ""
+                assert response.headers == [
+                    ("content-length", "0"),
+                    ("request-id", "r1"),
+                    ("via", "a"),
+                    ("via", "b"),
+                ]
             await client.close()
 
     run(test())
@@ -666,6 +680,102 @@ def test_each_phase_has_its_own_timeout(run: Run, answer: bytes, phase: str, war
     run(test())
 
 
+def test_a_request_may_have_timeouts_of_its_own(run: Run) -> None:
+    async def test() -> None:
+        async with Upstream(in_turn(hello, lambda exchange: exchange.closed_by_client())) as upstream:
+            client = new_client(connections=1, head=10.0)
+            await get(client, upstream.url)
+            holder = asyncio.create_task(get(client, upstream.url))
+            await until(lambda: len(upstream.requests) == 2)
+            with pytest.raises(TimedOutError, match="a free connection"):
+                await client.send("GET", upstream.url, timeouts=Timeouts(slot=0.02))
+            holder.cancel()
+            await asyncio.wait([holder])
+            with pytest.raises(TimedOutError, match=r"within 0\.03 s") as caught:
+                await client.send("GET", upstream.url, timeouts=Timeouts(head=0.03))
+            assert caught.value.phase == "head"
+            await client.close()
+
+    run(test())
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def listening(handler: Handler, certificate: tuple[str, str] | None) -> AsyncIterator[str]:
+    """A server that does nothing by itself; its address."""
+    tasks = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
+        try:
+            await handler(reader, writer)
+        except (asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    context = None if certificate is None else _server_context(certificate)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024, ssl=context)
+    try:
+        yield f"http{'s' if context else ''}://localhost:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_server_that_does_not_take_a_large_body_is_given_up(
+    run: Run, tls: bool, certificate: tuple[str, str]
+) -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()  # the stream's limit stops its reading
+
+    async def test() -> None:
+        async with listening(deaf, certificate if tls else None) as url:
+            client = Client(timeouts=Timeouts(write=0.1, head=10.0), ca_file=certificate[0], proxies=DIRECT)
+            with pytest.raises(TimedOutError, match="taking the request") as caught:
+                await post(client, url, b"x" * 60_000_000)
+            assert caught.value.phase == "write"
+            await client.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_server_that_takes_a_large_body_slowly_is_waited_for(
+    run: Run, tls: bool, certificate: tuple[str, str]
+) -> None:
+    total = 40_000_000
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        got = naps = 0
+        while got < total:
+            got += len(await reader.read(1 << 20))
+            if got > naps * 200_000:
+                naps += 1
+                await asyncio.sleep(0.002)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%d" % (len(str(got)), got))
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        async with listening(slow, certificate if tls else None) as url:
+            client = Client(timeouts=Timeouts(write=0.2, head=10.0), ca_file=certificate[0], proxies=DIRECT)
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            assert await post(client, url, b"x" * total) == str(total).encode()
+            assert loop.time() - began > 0.2
+            (pool,) = client._pools.values()
+            assert len(pool._idle) == 1  # and the connection is kept
+            await client.close()
+
+    run(test())
+
+
 def test_a_slow_but_steady_body_does_not_time_out(run: Run) -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -899,6 +1009,33 @@ def test_other_addresses_are_not(host: str) -> None:
     refuse(host)
 
 
+@pytest.mark.parametrize("host", FORBIDDEN)
+def test_they_are_located_for_those_who_may(host: str) -> None:
+    route = locate(f"http://{host}:1/latest/", DIRECT, guarded=False).route
+    assert f"http://{host}:1/".startswith(f"http://{route.host}:1") or f"[{route.host}]" == host
+
+
+def test_an_unguarded_client_connects_wherever_it_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the machine may have no link-local address to listen on: loopback stands in for one
+    monkeypatch.setattr("outcrop.transport.route._NEVER", ("127.0.0.0/8",))
+    _never.cache_clear()
+
+    async def test() -> None:
+        async with Upstream(hello) as upstream:
+            guarded, free = new_client(), Client(proxies=DIRECT, guarded=False)
+            for host in ("127.0.0.1", "localhost"):
+                url = f"http://{host}:{upstream.port}/"
+                with pytest.raises(AddressRefusedError):
+                    await get(guarded, url)
+                assert await get(free, url) == b"hello"
+            await free.close()
+
+    try:
+        run(test())
+    finally:
+        _never.cache_clear()
+
+
 @pytest.mark.parametrize("name", ["2852039166", "0xa9.0xfe.0xa9.0xfe", "0251.0376.0251.0376"])
 def test_other_spellings_of_a_forbidden_address_are_refused_too(run: Run, name: str) -> None:
     async def test() -> None:
@@ -956,12 +1093,42 @@ def test_the_next_address_is_tried_when_one_is_dead(monkeypatch: pytest.MonkeyPa
         "http:///x",
         "http://user:pw@a/",
         "http://a/b c\r\nx: y",
+        "http://a/b c",
+        "http://a b/",
+        "http://a/caf\xe9",
+        "http://a:x/",
+        "http://a:0/",
+        "http://a:65536/",
+        "http://a:1:2/",
+        "http://[::1/",
+        "http://[::1]x/",
+        "http://[1.2.3.4]/",
+        "http://[host]/",
+        "http://a\\b/",
         "file:///etc/passwd",
     ],
 )
 def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL"):
         locate(url, DIRECT)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "authority", "path"),
+    [
+        ("http://A.example", "a.example", 80, "A.example", "/"),
+        ("HTTPS://a.example?x=/y", "a.example", 443, "a.example", "/?x=/y"),
+        ("http://a.example:8080/b/c?d#e", "a.example", 8080, "a.example:8080", "/b/c?d"),
+        ("http://a.example:/", "a.example", 80, "a.example:", "/"),
+        ("http://[::1]:8000/x", "::1", 8000, "[::1]:8000", "/x"),
+        ("https://[FD00::1]/", "fd00::1", 443, "[FD00::1]", "/"),
+        ("http://b\xfccher.example/", "xn--bcher-kva.example", 80, "xn--bcher-kva.example", "/"),
+    ],
+)
+def test_a_url_is_taken_apart(url: str, host: str, port: int, authority: str, path: str) -> None:
+    target = locate(url, DIRECT)
+    assert (target.route.host, target.route.port) == (host, port)
+    assert (target.authority, target.path) == (authority, path)
 
 
 # -- TLS and proxies
@@ -1019,6 +1186,28 @@ def test_tls_with_a_private_authority_works_and_connections_are_kept(
     run(test())
 
 
+def test_authorities_may_be_given_as_a_trust(run: Run, certificate: tuple[str, str]) -> None:
+    async def test() -> None:
+        async with Upstream(hello, ssl=_server_context(certificate)) as upstream:
+            client = Client(trust=Trust(certificate[0]), proxies=DIRECT)
+            assert await get(client, f"https://localhost:{upstream.port}/") == b"hello"
+            await client.close()
+
+    run(test())
+
+
+def test_authorities_that_cannot_be_read_are_told_early_and_late(run: Run, tmp_path: Path) -> None:
+    async def test() -> None:
+        client = Client(ca_file=str(tmp_path / "none.pem"), proxies=DIRECT)
+        with pytest.raises(OSError, match="does not exist"):
+            client.tls()
+        with pytest.raises(CertificateError, match="does not exist"):
+            await get(client, "https://127.0.0.1:1/")
+        await client.close()
+
+    run(test())
+
+
 def test_an_unknown_authority_and_a_wrong_name_are_refused(run: Run, certificate: tuple[str, str]) -> None:
     async def test() -> None:
         async with Upstream(hello, ssl=_server_context(certificate)) as upstream:
@@ -1026,7 +1215,7 @@ def test_an_unknown_authority_and_a_wrong_name_are_refused(run: Run, certificate
                 (Client(proxies=DIRECT), "localhost"),
                 (Client(ca_file=certificate[0], proxies=DIRECT), "127.0.0.1"),
             ):
-                with pytest.raises(DialError, match="certificate"):
+                with pytest.raises(CertificateError, match=f"the certificate of {host}:{upstream.port}"):
                     await post(client, f"https://{host}:{upstream.port}/")
                 assert client.open_connections() == 0
                 await client.close()
@@ -1143,8 +1332,44 @@ def test_a_proxy_that_says_no_is_told_as_such(
     async def test() -> None:
         async with TunnelProxy(1, answer) as proxy:
             client = Client(proxies=Proxies(https=proxy.address))
-            with pytest.raises(DialError, match="proxy"):
+            with pytest.raises(ProxyError, match=f"the proxy {proxy.address} ") as caught:
                 await post(client, "https://far.example/")
+            said = answer[9:12]
+            assert caught.value.status == (int(said) if said.isdigit() else 0)
+            assert client.open_connections() == 0
+            await client.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_cannot_be_reached_is_told_as_such(run: Run, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+    async def test() -> None:
+        client = Client(proxies=Proxies(address, address))
+        with pytest.raises(ProxyError, match=f"the proxy {address} can't be reached") as caught:
+            await get(client, f"{scheme}://far.example/")
+        assert caught.value.status == 0
+        await client.close()
+
+    run(test())
+
+
+def test_the_servers_certificate_is_checked_behind_a_proxy_too(
+    run: Run, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outcrop.transport.route._is_loopback", lambda _: False)
+
+    async def test() -> None:
+        async with (
+            Upstream(hello, ssl=_server_context(certificate)) as upstream,
+            TunnelProxy(upstream.port) as proxy,
+        ):
+            client = Client(ca_file=certificate[0], proxies=Proxies(https=proxy.address))
+            with pytest.raises(CertificateError, match="the certificate of other"):
+                await get(client, "https://other.example/")
             assert client.open_connections() == 0
             await client.close()
 
@@ -1207,7 +1432,224 @@ def test_proxies_are_read_from_the_environment() -> None:
     assert Proxies.from_environment({}) == DIRECT
 
 
-@pytest.mark.parametrize("proxy", ["https://p:3128", "socks5://p:1080"])
+@pytest.mark.parametrize("proxy", ["https://me:secret@p:3128", "socks5://me:secret@p:1080"])
 def test_a_proxy_of_a_kind_we_do_not_speak_to_is_refused(proxy: str) -> None:
-    with pytest.raises(ValueError, match="http://host:port"):
+    with pytest.raises(ValueError, match=r"http://host:port, not \w+://p:") as caught:
         locate("https://a.example/", Proxies(https=proxy))
+    assert "secret" not in str(caught.value)
+
+
+# -- loops that end, clients that are dropped, processes that fork
+
+
+class Elsewhere:
+    """An upstream whose loop runs in a thread of its own."""
+
+    def __init__(self, **listen: Any) -> None:
+        self._listen = listen
+
+    def __enter__(self) -> Elsewhere:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._upstream = self._do(self._start())
+        scheme = "https" if "ssl" in self._listen else "http"
+        self.url = f"{scheme}://localhost:{self._upstream.port}/"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._upstream.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def closed(self) -> bool:
+        """Waits until no connection is open any more."""
+        self._do(asyncio.wait_for(until(lambda: not self._upstream.open), 5))
+        return True
+
+    @property
+    def open(self) -> int:
+        return self._upstream.open
+
+    async def _start(self) -> Upstream:
+        return await Upstream(hello, **self._listen).__aenter__()
+
+    def _do(self, what: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
+
+
+@pytest.fixture(params=["http", "https"])
+def elsewhere(request: pytest.FixtureRequest, certificate: tuple[str, str]) -> Iterator[Elsewhere]:
+    listen = {"ssl": _server_context(certificate)} if request.param == "https" else {}
+    with Elsewhere(**listen) as server:
+        yield server
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails when anything is said from a destructor; warnings are errors."""
+    said: list[Any] = []
+    gc.collect()  # what others left is not ours
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+        gc.collect()
+    assert not said
+
+
+Loop = Callable[[], asyncio.AbstractEventLoop]
+LOOPS = pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+
+
+def ended(loop: Loop, client: Client, url: str) -> None:
+    """Uses a client in a loop, which then ends as asyncio.run ends it."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(get(client, url)) == b"hello"
+
+
+@LOOPS
+def test_what_nobody_closed_is_closed_when_the_loop_ends(
+    loop: Loop, elsewhere: Elsewhere, certificate: tuple[str, str], silence: None
+) -> None:
+    client = Client(ca_file=certificate[0], proxies=DIRECT)
+    ended(loop, client, elsewhere.url)
+    assert elsewhere.closed()
+    assert client.open_connections() == 0
+
+
+@LOOPS
+def test_a_client_of_a_closed_loop_is_abandoned_and_closed_in_silence(
+    loop: Loop, elsewhere: Elsewhere, certificate: tuple[str, str], silence: None
+) -> None:
+    client = Client(ca_file=certificate[0], proxies=DIRECT)
+    ended(loop, client, elsewhere.url)
+    client.abandon()
+    client.abandon()
+    asyncio.run(client.close())
+    assert client.open_connections() == 0
+    with pytest.raises(ClosedError):
+        asyncio.run(get(client, elsewhere.url))
+
+
+def _unruly(client: Client, url: str) -> asyncio.AbstractEventLoop:
+    """A loop that was used and is about to be closed without ceremony. asyncio's: uvloop itself complains."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(get(client, url))
+    return loop
+
+
+def test_a_loop_that_was_closed_without_ceremony_leaves_connections_to_abandon(
+    elsewhere: Elsewhere, certificate: tuple[str, str], silence: None
+) -> None:
+    client = Client(ca_file=certificate[0], proxies=DIRECT)
+    _unruly(client, elsewhere.url).close()
+    assert elsewhere.open == client.open_connections() == 1
+    client.abandon()
+    assert elsewhere.closed()
+
+
+def test_closing_it_from_another_loop_is_the_same(
+    elsewhere: Elsewhere, certificate: tuple[str, str], silence: None
+) -> None:
+    client = Client(ca_file=certificate[0], proxies=DIRECT)
+    _unruly(client, elsewhere.url).close()
+    asyncio.run(client.close())
+    assert elsewhere.closed()
+
+
+def test_so_is_dropping_it(elsewhere: Elsewhere, certificate: tuple[str, str], silence: None) -> None:
+    client = Client(ca_file=certificate[0], proxies=DIRECT)
+    _unruly(client, elsewhere.url).close()
+    del client  # at once: no garbage has to be collected
+    assert elsewhere.closed()
+
+
+def test_abandoning_it_needs_no_turn_of_a_loop_that_stands_still(
+    elsewhere: Elsewhere, certificate: tuple[str, str], silence: None
+) -> None:
+    client = Client(ca_file=certificate[0], proxies=DIRECT)
+    loop = _unruly(client, elsewhere.url)
+    client.abandon()
+    assert elsewhere.closed()
+    loop.run_until_complete(asyncio.sleep(0))  # the loop is as it was
+    loop.close()
+
+
+def test_whoever_waits_hears_that_the_client_was_abandoned(run: Run) -> None:
+    async def test() -> None:
+        async with Upstream(lambda exchange: exchange.closed_by_client()) as upstream:
+            for elsewhere in (False, True):
+                client = new_client(connections=1)
+                running = [asyncio.create_task(get(client, upstream.url)) for _ in range(2)]
+                await until(lambda: upstream.open)
+                if elsewhere:
+                    await asyncio.to_thread(client.abandon)
+                else:
+                    client.abandon()
+                for result in await asyncio.gather(*running, return_exceptions=True):
+                    assert isinstance(result, ClosedError)
+                await until(lambda: not upstream.open)
+
+    run(test())
+
+
+def test_a_response_outlives_its_client(run: Run, silence: None) -> None:
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def script(exchange: Exchange) -> None:
+            await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe")
+            await go_on.wait()
+            await exchange.send(b"llo")
+
+        async with Upstream(in_turn(hello, script)) as upstream:
+            client = new_client(keep=10.0)
+            await asyncio.gather(get(client, upstream.url))
+            response = await client.send("GET", upstream.url)
+            del client
+            go_on.set()
+            assert await response.read(10) == b"hello"
+            await until(lambda: not upstream.open)  # nobody could use the connection again
+
+    run(test())
+
+
+FORKING = """
+import asyncio, gc, os, sys, warnings
+from outcrop.transport.aio import Client
+from outcrop.transport.route import Proxies
+
+async def get(client):
+    with await client.send("GET", sys.argv[1]) as response:
+        assert await response.read(10) == b"hello"
+
+async def main(client):
+    await get(client)
+    child = os.fork()
+    if child == 0:
+        {child}
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    await get(client)  # on the connection that the child had, too
+
+warnings.simplefilter("error")
+sys.unraisablehook = lambda _: os._exit(3)
+client = Client(proxies=Proxies())
+asyncio.run(main(client))
+"""
+
+
+@pytest.mark.parametrize("child", ["client.abandon()", "del client"])
+def test_a_forked_process_lets_go_of_its_parents_connections(child: str) -> None:
+    with Elsewhere() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", FORKING.format(child=child), server.url], check=False, timeout=20
+        )
+        assert done.returncode == 0
+        assert server.closed()
+        assert server._upstream.connections == 1

@@ -27,7 +27,7 @@ from outcrop.client.replies import (
     transport_failure,
 )
 from outcrop.client.streams import StreamReader, may_be_repeated
-from outcrop.transport import DialError, TransportError
+from outcrop.transport import CertificateError, ClosedError, DialError, ProxyError, TransportError
 from outcrop.wire.http import Head
 from outcrop.wire.sigv4 import Credentials, sign
 
@@ -141,25 +141,25 @@ def exchange(core: Core, call: Call) -> Generator[Step, Any, Outcome]:
     invocation = core.new_id()
     attempt = 0
     paid = 0.0
+    error: Exception
     for round_number in range(rounds):
         waits: list[float] = []
-        failed: _Failed | None = None
         for placement in placements:
             attempt += 1
             result = yield from _attempt(core, call, placement, attempt, most, invocation)
             if isinstance(result, Outcome):
                 core.budget.give(paid or 1.0)
                 return result
-            failed = result
-            core.debug("attempt %d of %d failed: %s", attempt, most, failed.error)
-            if not failed.retry or attempt == most or not core.budget.take(failed.cost):
-                raise failed.error
-            paid = failed.cost
-            if failed.wait is not None:
-                waits.append(failed.wait)
+            error = result.error
+            core.debug("attempt %d of %d failed: %s", attempt, most, error)
+            if not result.retry or attempt == most or not core.budget.take(result.cost):
+                raise error
+            paid = result.cost
+            if result.wait is not None:
+                waits.append(result.wait)
         wait = min(waits) if waits else _backoff(round_number, core.random())
-        if failed is not None and wait > _LONGEST_WAIT:
-            raise failed.error
+        if wait > _LONGEST_WAIT:
+            raise error
         yield Wait(wait)
     raise AssertionError("the last attempt returns or raises")
 
@@ -188,13 +188,20 @@ def _attempt(
     if isinstance(received, TransportError):
         # without a connection nothing was sent, which costs less
         cost = 5.0 if isinstance(received, DialError) else 10.0
-        return _Failed(transport_failure(received, request), retry=True, cost=cost)
+        return _Failed(transport_failure(received, request), _may_pass(received), cost=cost)
     response = Response(received.status, received.headers, received.body, request)
-    if received.status != 200:
+    if not 200 <= received.status < 300:
         return _failed_reply(core, response)
     if received.open is None:
         return Outcome(response, placement, attempt)
     return (yield from _first_event(received.open, call, response, placement, attempt))
+
+
+def _may_pass(error: TransportError) -> bool:
+    """Whether an exchange without a reply may go well the next time."""
+    if isinstance(error, ProxyError):
+        return not 400 <= error.status < 500
+    return not isinstance(error, (CertificateError, ClosedError))
 
 
 def _failed_reply(core: Core, response: Response) -> _Failed:

@@ -40,7 +40,8 @@ _INHERITED: Final[list[_Pool]] = []
 
 
 class Client:
-    """Sends requests. Bound to the event loop of its first request; close it there, or leave it to the loop's end.
+    """Sends requests. Bound to the event loop of its first request: close it there, or leave it to the loop's
+    end, when that is in order, as `asyncio.run`'s is.
 
     `trust` says which authorities are believed; `ca_file` is short for `Trust(ca_file)`. `proxies` are the
     environment's unless given. `guarded`: link-local and metadata addresses are refused.

@@ -200,6 +200,10 @@ class AdaptedResponse(_Response):
             self._error = BrokenError("the response was closed here")
             self._response.close()
 
+    def finish_unread(self) -> None:
+        """The rest is not wanted. httpx can't be told how long to wait for its end, so nobody waits."""
+        self.close()
+
     def __enter__(self) -> AdaptedResponse:
         return self
 
@@ -257,6 +261,10 @@ class AsyncAdaptedResponse(_Response):
             task = asyncio.get_running_loop().create_task(self._response.aclose())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    def finish_unread(self) -> None:
+        """The rest is not wanted, and not waited for."""
+        self.close()
 
     def __enter__(self) -> AsyncAdaptedResponse:
         return self

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from time import gmtime, strftime
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
