@@ -344,6 +344,22 @@ class TestManyAtOnce:
 
 
 class TestLeaving:
+    def test_a_closed_client_says_so(self, client_env):
+        client = AnthropicBedrock()
+        client.close()
+        assert client.is_closed()
+        with pytest.raises(outcrop.APIConnectionError, match="closed"):
+            client.messages.create(**HELLO)
+        after = AsyncAnthropicBedrock()
+
+        async def go():
+            await after.messages.create(**HELLO)
+            await after.close()
+            await after.messages.create(**HELLO)
+
+        with pytest.raises(outcrop.APIConnectionError, match="closed"):
+            asyncio.run(go())
+
     def test_a_stream_left_early_stops_the_engine(self, client_env, endpoint):
         from gate import Gate
 

@@ -7,39 +7,31 @@ its own.
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import DEFAULT_MAX_RETRIES, ClientBase
-from outcrop.client.errors import request_id
+from outcrop.client.core import ClientBase
+from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.replies import transport_failure
-from outcrop.client.requests import omit
 from outcrop.client.responses import APIResponse
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
     from types import TracebackType
     from typing import Literal, Self, Unpack, overload
 
     from outcrop.client.call import Outcome, Step
     from outcrop.client.model_names import ModelName
     from outcrop.client.params import (
-        BetaCountParams,
-        BetaMessageParams,
-        ClientOptions,
         ConverseParams,
         CountParams,
-        Endpoint,
         MessageParams,
     )
     from outcrop.client.replies import Response
-    from outcrop.client.requests import Omit
     from outcrop.client.streams import StreamReader
-    from outcrop.client.timeouts import Timeout
     from outcrop.types import (
         ConverseResponse,
         ConverseStreamEvent,
@@ -69,33 +61,8 @@ class AsyncAnthropicBedrock(ClientBase):
     `http_client` is an `httpx2.AsyncClient`. Raises UsageError for arguments that can't be meant.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - these are the names and the order that users of `anthropic` know
-        self,
-        aws_secret_key: str | None = None,
-        aws_access_key: str | None = None,
-        aws_region: str | None = None,
-        aws_profile: str | None = None,
-        aws_session_token: str | None = None,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        timeout: float | Timeout | Omit | None = omit,
-        max_retries: int = DEFAULT_MAX_RETRIES,
-        default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, object] | None = None,
-        http_client: Any = None,
-        *,
-        endpoint: Endpoint | None = None,
-        residency: str | Sequence[str] | None = None,
-        fallback: Sequence[str] = (),
-        edition: str = "guide",
-    ) -> None:
-        arguments = dict(locals())
-        del arguments["self"]
-        self._set_up(arguments, os.environ)
-
-    def _set_up(self, arguments: dict[str, Any], environ: Mapping[str, str]) -> None:
-        super()._set_up(arguments, environ)
-        self._shared = _Shared()
+    def _new_shared(self) -> _Shared:
+        return _Shared()
 
     @property
     def messages(self) -> AsyncMessages:
@@ -130,22 +97,9 @@ class AsyncAnthropicBedrock(ClientBase):
         """Who the credentials belong to: account, ARN and user id, from STS."""
         return await self._run(operations.identity(self._core))
 
-    def copy(self, **changes: Unpack[ClientOptions]) -> Self:
-        """A client with some options replaced. It shares connections, credentials and retry budget."""
-        client = type(self).__new__(type(self))
-        client._core = self._core.changed(changes)
-        client._shared = _Shared() if "http_client" in changes else self._shared
-        return client
-
-    with_options = copy
-
     async def close(self) -> None:
         """Closes the connections. A client given as `http_client` is its owner's to close."""
         await self._shared.close()
-
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._shared.closed
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,6 +149,10 @@ class _Shared:
         self._transports: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     def transport(self, core: Any) -> Any:
+        if self.closed:
+            raise APIConnectionError(
+                message="The client is closed.", fix="Make a new one, or close it later."
+            )
         loop = asyncio.get_running_loop()
         found = self._transports.get(loop)
         if found is None:
@@ -462,48 +420,11 @@ class AsyncMessages(_Resource):
         return AsyncRawMessages(self._client)
 
 
-class AsyncBetaMessages(_Resource):
-    """The Messages API with beta features: `betas=[…]` goes into the body, where Bedrock reads it."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def create(
-            self, *, stream: Literal[False] = ..., **params: Unpack[BetaMessageParams]
-        ) -> Message: ...
-        @overload
-        async def create(
-            self, *, stream: Literal[True], **params: Unpack[BetaMessageParams]
-        ) -> AsyncStream[Event]: ...
-        @overload
-        async def create(
-            self, *, stream: bool, **params: Unpack[BetaMessageParams]
-        ) -> Message | AsyncStream[Event]: ...
-
-    async def create(self, **params: Any) -> Message | AsyncStream[Event]:
-        """As `messages.create`."""
-        result: Message | AsyncStream[Event] = await self._create(params)
-        return result
-
-    def stream(self, **params: Unpack[BetaMessageParams]) -> AsyncMessageStreamManager:
-        """As `messages.stream`."""
-        return self._stream(dict(params))
-
-    async def count_tokens(self, **params: Unpack[BetaCountParams]) -> MessageTokensCount:
-        """As `messages.count_tokens`."""
-        return await self._count(dict(params))
-
-    @property
-    def with_raw_response(self) -> AsyncRawMessages:
-        """The same calls, giving status and headers beside the result."""
-        return AsyncRawMessages(self._client)
-
-
 class AsyncBeta:
     """What Anthropic's API calls beta."""
 
     def __init__(self, client: AsyncAnthropicBedrock) -> None:
-        self.messages = AsyncBetaMessages(client)
+        self.messages = AsyncMessages(client)
 
 
 class AsyncModels:
@@ -533,14 +454,7 @@ class AsyncRawClient:
 
     def __init__(self, client: AsyncAnthropicBedrock) -> None:
         self.messages = AsyncRawMessages(client)
-        self.beta = AsyncRawBeta(client)
-
-
-class AsyncRawBeta:
-    """What Anthropic's API calls beta, with raw responses."""
-
-    def __init__(self, client: AsyncAnthropicBedrock) -> None:
-        self.messages = AsyncRawMessages(client)
+        self.beta = self
 
 
 class AsyncRawMessages:

@@ -19,14 +19,16 @@ from outcrop.client.credentials import find_source
 from outcrop.client.errors import UsageError, request_id
 from outcrop.client.placing import Placement, Placer
 from outcrop.client.profiles import Files
-from outcrop.client.requests import Omit, checked_headers, query_of
+from outcrop.client.requests import Omit, checked_headers, omit, query_of
 from outcrop.client.settings import find_addresses, find_ca_bundle, find_region
 from outcrop.client.timeouts import Timeout, as_timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Self, Unpack
 
     from outcrop.client.credentials import Source
+    from outcrop.client.params import ClientOptions, Endpoint
     from outcrop.client.replies import Response
     from outcrop.client.settings import Region
     from outcrop.transport import Timeouts
@@ -296,9 +298,51 @@ class ClientBase:
     """What both clients show of their settings, whatever carries their calls."""
 
     _core: Core
+    _shared: Any
 
-    def _set_up(self, arguments: dict[str, Any], environ: Mapping[str, str]) -> None:
-        self._core = Core(arguments, environ)
+    def __init__(  # noqa: PLR0913, PLR0917 - these are the names and the order that users of `anthropic` know
+        self,
+        aws_secret_key: str | None = None,
+        aws_access_key: str | None = None,
+        aws_region: str | None = None,
+        aws_profile: str | None = None,
+        aws_session_token: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: float | Timeout | Omit | None = omit,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        http_client: Any = None,
+        *,
+        endpoint: Endpoint | None = None,
+        residency: str | Sequence[str] | None = None,
+        fallback: Sequence[str] = (),
+        edition: str = "guide",
+    ) -> None:
+        arguments = dict(locals())
+        del arguments["self"]
+        self._core = Core(arguments, os.environ)
+        self._shared = self._new_shared()
+
+    def _new_shared(self) -> Any:
+        """The connections, which copies share."""
+        raise NotImplementedError
+
+    def is_closed(self) -> bool:
+        """Whether `close` was called, on this client or on one it shares connections with."""
+        return bool(self._shared.closed)
+
+    def copy(self, **changes: Unpack[ClientOptions]) -> Self:
+        """A client with some options replaced. It shares connections, credentials and retry budget."""
+        client = type(self).__new__(type(self))
+        client._core = self._core.changed(changes)
+        # another transport, or another profile's certificates, need connections of their own
+        apart = {"http_client", "aws_profile"} & changes.keys()
+        client._shared = self._new_shared() if apart else self._shared
+        return client
+
+    with_options = copy
 
     @property
     def aws_region(self) -> str:

@@ -50,6 +50,8 @@ class CountParams(ModelChoice, total=False):
     tools: Iterable[Mapping[str, Any]]
     tool_choice: Mapping[str, Any]
     thinking: Mapping[str, Any]
+    betas: Sequence[str]
+    """Beta features, as in the anthropic-beta header; Bedrock gets them in the body."""
     cache_control: Mapping[str, Any] | None
     output_config: Mapping[str, Any]
 
@@ -74,20 +76,6 @@ class MessageParams(CountParams, total=False):
     speed: Literal["standard", "fast"] | None
     user_profile_id: str
     workspace_id: str
-
-
-class BetaCountParams(CountParams, total=False):
-    """What `beta.messages.count_tokens` takes."""
-
-    betas: Sequence[str]
-    """Beta features, as in the anthropic-beta header; Bedrock gets them in the body."""
-
-
-class BetaMessageParams(MessageParams, total=False):
-    """What `beta.messages.create` and `.stream` take."""
-
-    betas: Sequence[str]
-    """Beta features, as in the anthropic-beta header; Bedrock gets them in the body."""
 
 
 class ConverseParams(ModelChoice, total=False):

@@ -5,39 +5,31 @@ Safe across threads, and after a fork: a child process opens connections of its 
 
 from __future__ import annotations
 
-import os
 import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import DEFAULT_MAX_RETRIES, ClientBase
-from outcrop.client.errors import request_id
+from outcrop.client.core import ClientBase
+from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.replies import transport_failure
-from outcrop.client.requests import omit
 from outcrop.client.responses import APIResponse
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator
     from types import TracebackType
     from typing import Literal, Self, Unpack, overload
 
     from outcrop.client.call import Outcome, Step
     from outcrop.client.model_names import ModelName
     from outcrop.client.params import (
-        BetaCountParams,
-        BetaMessageParams,
-        ClientOptions,
         ConverseParams,
         CountParams,
-        Endpoint,
         MessageParams,
     )
     from outcrop.client.replies import Response
-    from outcrop.client.requests import Omit
-    from outcrop.client.timeouts import Timeout
     from outcrop.types import (
         ConverseResponse,
         ConverseStreamEvent,
@@ -78,33 +70,8 @@ class AnthropicBedrock(ClientBase):
     Raises UsageError for arguments that can't be meant.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - these are the names and the order that users of `anthropic` know
-        self,
-        aws_secret_key: str | None = None,
-        aws_access_key: str | None = None,
-        aws_region: str | None = None,
-        aws_profile: str | None = None,
-        aws_session_token: str | None = None,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        timeout: float | Timeout | Omit | None = omit,
-        max_retries: int = DEFAULT_MAX_RETRIES,
-        default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, object] | None = None,
-        http_client: Any = None,
-        *,
-        endpoint: Endpoint | None = None,
-        residency: str | Sequence[str] | None = None,
-        fallback: Sequence[str] = (),
-        edition: str = "guide",
-    ) -> None:
-        arguments = dict(locals())
-        del arguments["self"]
-        self._set_up(arguments, os.environ)
-
-    def _set_up(self, arguments: dict[str, Any], environ: Mapping[str, str]) -> None:
-        super()._set_up(arguments, environ)
-        self._shared = _Shared()
+    def _new_shared(self) -> _Shared:
+        return _Shared()
 
     @property
     def messages(self) -> Messages:
@@ -141,22 +108,9 @@ class AnthropicBedrock(ClientBase):
         result: Identity = self._run(operations.identity(self._core))
         return result
 
-    def copy(self, **changes: Unpack[ClientOptions]) -> Self:
-        """A client with some options replaced. It shares connections, credentials and retry budget."""
-        client = type(self).__new__(type(self))
-        client._core = self._core.changed(changes)
-        client._shared = _Shared() if "http_client" in changes else self._shared
-        return client
-
-    with_options = copy
-
     def close(self) -> None:
         """Closes the connections. A client given as `http_client` is its owner's to close."""
         self._shared.close()
-
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._shared.closed
 
     def __enter__(self) -> Self:
         return self
@@ -205,6 +159,10 @@ class _Shared:
         self._transport: Any = None
 
     def transport(self, core: Any) -> Any:
+        if self.closed:
+            raise APIConnectionError(
+                message="The client is closed.", fix="Make a new one, or close it later."
+            )
         if self._transport is None:
             with self._lock:
                 if self._transport is None:
@@ -440,42 +398,11 @@ class Messages(_Resource):
         return RawMessages(self._client)
 
 
-class BetaMessages(_Resource):
-    """The Messages API with beta features: `betas=[…]` goes into the body, where Bedrock reads it."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def create(self, *, stream: Literal[False] = ..., **params: Unpack[BetaMessageParams]) -> Message: ...
-        @overload
-        def create(self, *, stream: Literal[True], **params: Unpack[BetaMessageParams]) -> Stream[Event]: ...
-        @overload
-        def create(self, *, stream: bool, **params: Unpack[BetaMessageParams]) -> Message | Stream[Event]: ...
-
-    def create(self, **params: Any) -> Message | Stream[Event]:
-        """As `messages.create`."""
-        result: Message | Stream[Event] = self._create(params)
-        return result
-
-    def stream(self, **params: Unpack[BetaMessageParams]) -> MessageStreamManager:
-        """As `messages.stream`."""
-        return self._stream(dict(params))
-
-    def count_tokens(self, **params: Unpack[BetaCountParams]) -> MessageTokensCount:
-        """As `messages.count_tokens`."""
-        return self._count(dict(params))
-
-    @property
-    def with_raw_response(self) -> RawMessages:
-        """The same calls, giving status and headers beside the result."""
-        return RawMessages(self._client)
-
-
 class Beta:
     """What Anthropic's API calls beta."""
 
     def __init__(self, client: AnthropicBedrock) -> None:
-        self.messages = BetaMessages(client)
+        self.messages = Messages(client)
 
 
 class Models:
@@ -503,14 +430,7 @@ class RawClient:
 
     def __init__(self, client: AnthropicBedrock) -> None:
         self.messages = RawMessages(client)
-        self.beta = RawBeta(client)
-
-
-class RawBeta:
-    """What Anthropic's API calls beta, with raw responses."""
-
-    def __init__(self, client: AnthropicBedrock) -> None:
-        self.messages = RawMessages(client)
+        self.beta = self
 
 
 class RawMessages:
