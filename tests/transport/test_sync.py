@@ -633,10 +633,16 @@ def test_an_interrupt_leaves_the_pool_as_it_was(answer: bytes) -> None:
     try:
         with running(in_turn(hello, script, hello), connections=1) as (server, client):
             get(client, server.url)
+            begun = []
+
+            def ask() -> None:
+                begun.append(client.send("GET", server.url))
+                next(begun[0])
+
             with pytest.raises(Interrupt):
-                response = client.send("GET", server.url)
-                next(response)
-            if answer:
+                ask()
+            assert len(begun) == (1 if answer else 0)
+            for response in begun:
                 with pytest.raises(BrokenError):  # nobody knows what the interrupted read had taken
                     next(response)
             assert get(client, server.url) == b"hello"
@@ -647,22 +653,27 @@ def test_an_interrupt_leaves_the_pool_as_it_was(answer: bytes) -> None:
 
 def test_an_interrupt_while_waiting_for_a_place_leaves_no_ghost_in_line() -> None:
     main = threading.get_ident()
+    go_on = threading.Event()
 
     def interrupt(*_: object) -> None:
         raise Interrupt
 
+    def script(exchange: Exchange) -> None:
+        exchange.send(CHUNKED)
+        go_on.wait(PATIENCE)
+        exchange.end()
+
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        with running(in_turn(lambda exchange: exchange.send(CHUNKED), hello), connections=1) as (
-            server,
-            client,
-        ):
+        with running(in_turn(script, hello), connections=1) as (server, client):
             response = client.send("GET", server.url)
             threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGUSR1)).start()
             with pytest.raises(Interrupt):
                 get(client, server.url)
-            response.close()
+            go_on.set()
+            assert list(response) == []
             assert get(client, server.url) == b"hello"
+            assert server.connections == 1  # a ghost would have been given the first
     finally:
         signal.signal(signal.SIGUSR1, before)
 

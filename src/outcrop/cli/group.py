@@ -38,7 +38,6 @@ COMMANDS: Final = {
 # package: the extra that brings it. click itself is asked for before this file is read.
 EXTRAS: Final = {
     "granian": "server",
-    "httptools": "server",
     "cryptography": "server",
     "platformdirs": "server",
     "xllamacpp": "local",

@@ -85,7 +85,7 @@ class ClosedError(HttpError):
 
 
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds for each phase: a slot in the pool, the connection, each part of a large request to be taken,
+    """Seconds for each phase: a slot in the pool, the connection, each MiB of a large request to be taken,
     the response's head, each part of its body.
 
     `keep` is how long an unused connection is kept: below 5 s, because that is when uvicorn, and so vLLM,

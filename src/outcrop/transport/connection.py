@@ -32,7 +32,7 @@ _DRAIN_SECONDS: Final = 1.0
 # Above this, head and body are written apart rather than copied together.
 _JOIN_BYTES: Final = 64 * KIB
 # Longer bodies are handed over in pieces, so that it shows when the server stops taking them.
-_PIECE_BYTES: Final = 256 * KIB
+_PIECE_BYTES: Final = 1024 * KIB
 _NOTHING: Final = memoryview(b"")
 _TIMEOUTS: Final = Timeouts()
 
