@@ -48,8 +48,8 @@ def test_the_demo_runs_and_names_the_engine_and_the_tokens(command, tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert ":user/local" in done.stdout
     assert done.stdout.count("anthropic.claude-sonnet-4-5-20250929-v1:0") == 2
-    assert done.stdout.count("This answer comes from a script") == 3
-    assert done.stdout.count("engine: scripted, tokens: ") == 3
+    assert done.stdout.count("This answer comes from a script") == 4
+    assert done.stdout.count("engine: scripted, tokens: ") == 4
     assert "Left out: there is no Node" in done.stdout
     assert "outcrop serve" in done.stdout
 

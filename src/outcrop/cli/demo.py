@@ -51,6 +51,7 @@ STEPS: Final = (
     ),
     Step("The same list, by boto3.", ("python", "examples/list_models.py")),
     Step('"Hello, world" by anthropic[bedrock].', ("python", "examples/hello.py")),
+    Step('"Hello, world" by Outcrop\'s own client, and its price.', ("python", "examples/client.py")),
     Step('"Hello, world" by boto3, InvokeModel.', ("python", "examples/invoke.py")),
     Step(
         '"Hello, world" and a story by boto3, ConverseStream: as it is made.',
