@@ -123,7 +123,7 @@ def blocking(kind, acts, **more):
             stream = client.converse_stream(**asked) if kind.converse else client.messages.create(**asked, stream=True)
             for event in stream:
                 seen.events.append(event.to_dict())
-        except outcrop.OutcropError as error:
+        except outcrop.AnthropicError as error:
             seen.error = error
         else:
             assert next(stream, None) is None
@@ -147,7 +147,7 @@ def asynchronous(kind, acts, **more):
             opening = client.converse_stream(**asked) if kind.converse else client.messages.create(**asked, stream=True)
             async for event in await opening:
                 seen.events.append(event.to_dict())
-        except outcrop.OutcropError as error:
+        except outcrop.AnthropicError as error:
             seen.error = error
         return seen
 

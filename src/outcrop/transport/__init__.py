@@ -7,7 +7,8 @@ trust               which certificate authorities are believed
 http1               a response's bytes become status, headers and body: no sockets
 dial, connection,   the same with asyncio: opening, one exchange, the pool
 aio
-sync                the same with blocking sockets, for threads
+sockets, sync       the same for threads: one connection and its opening, the pool
+httpx               a user's own client in the shape of these two
 """
 
 from __future__ import annotations
