@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from outcrop.client.requests import Omit as Omit
     from outcrop.client.requests import omit as omit
     from outcrop.client.responses import APIResponse as APIResponse
+    from outcrop.client.responses import AsyncAPIResponse as AsyncAPIResponse
     from outcrop.client.sync import AnthropicBedrock as AnthropicBedrock
     from outcrop.client.sync import MessageStream as MessageStream
     from outcrop.client.sync import Stream as Stream
@@ -63,7 +64,7 @@ _HOMES = {
     "sync": "AnthropicBedrock MessageStream Stream",
     "aio": "AsyncAnthropicBedrock AsyncMessageStream AsyncStream",
     "requests": "NOT_GIVEN NotGiven Omit omit",
-    "responses": "APIResponse",
+    "responses": "APIResponse AsyncAPIResponse",
     "timeouts": "Timeout",
     "errors": "APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError "
     "AnthropicError AuthenticationError BadRequestError CertificateError ClientClosedRequestError "

@@ -218,6 +218,8 @@ def test_what_came_before_the_break_is_kept(client):
             with outcrop.AnthropicBedrock(**options(server)) as made, made.messages.stream(**HELLO) as stream:
                 with pytest.raises(outcrop.StreamBrokenError):
                     stream.until_done()
+                with pytest.raises(outcrop.StreamBrokenError):
+                    stream.get_final_message()
                 assert stream.current_message_snapshot.content[0].text == "word "
             return
 
@@ -226,6 +228,8 @@ def test_what_came_before_the_break_is_kept(client):
             async with made, made.messages.stream(**HELLO) as stream:
                 with pytest.raises(outcrop.StreamBrokenError):
                     await stream.until_done()
+                with pytest.raises(outcrop.StreamBrokenError):
+                    await stream.get_final_message()
                 return stream.current_message_snapshot.content[0].text
 
         assert asyncio.run(go()) == "word "

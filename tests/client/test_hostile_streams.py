@@ -39,9 +39,7 @@ TOOL = (
     b'{"type":"content_block_start","index":1,'
     b'"content_block":{"type":"tool_use","id":"toolu_1","name":"n","input":{}}}'
 )
-INPUT = (
-    b'{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\\"a\\": 1}"}}'
-)
+INPUT = b'{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\\"a\\": 1}"}}'
 MESSAGES = [
     START,
     OPEN,
@@ -62,6 +60,10 @@ CONVERSE = [
     ("messageStop", b'{"stopReason":"end_turn"}'),
     ("metadata", b'{"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":3}}'),
 ]
+
+
+# each connection carries one exchange
+HEAD = STREAM.replace(b"transfer-encoding", b"connection: close\r\ntransfer-encoding")
 
 
 class Messages:
@@ -120,7 +122,11 @@ def blocking(kind, acts, **more):
         seen = Seen()
         try:
             asked = parameters(kind, number)
-            stream = client.converse_stream(**asked) if kind.converse else client.messages.create(**asked, stream=True)
+            stream = (
+                client.converse_stream(**asked)
+                if kind.converse
+                else client.messages.create(**asked, stream=True)
+            )
             for event in stream:
                 seen.events.append(event.to_dict())
         except outcrop.AnthropicError as error:
@@ -144,7 +150,11 @@ def asynchronous(kind, acts, **more):
         seen = Seen()
         try:
             asked = parameters(kind, number)
-            opening = client.converse_stream(**asked) if kind.converse else client.messages.create(**asked, stream=True)
+            opening = (
+                client.converse_stream(**asked)
+                if kind.converse
+                else client.messages.create(**asked, stream=True)
+            )
             async for event in await opening:
                 seen.events.append(event.to_dict())
         except outcrop.AnthropicError as error:
@@ -175,19 +185,21 @@ def kind(request):
 def begun(before):
     """A reply with these frames, one chunk each, or, for an even number, all in one."""
     if len(before) % 2 or not before:
-        return Act(STREAM, *map(chunk, before))
-    return Act(STREAM + chunk(b"".join(before)))
+        return Act(HEAD, *map(chunk, before))
+    return Act(HEAD + chunk(b"".join(before)))
 
 
 def with_length(before, after):
     """The same with a content-length, which counts the rest too."""
-    head = STREAM.replace(b"transfer-encoding: chunked", b"content-length: %d" % len(b"".join([*before, after])))
+    head = HEAD.replace(
+        b"transfer-encoding: chunked", b"content-length: %d" % len(b"".join([*before, after]))
+    )
     return Act(head + b"".join(before))
 
 
 def until_the_end(before):
     """The same with neither: the end of the connection is the end of the body."""
-    return Act(STREAM.replace(b"transfer-encoding: chunked", b"connection: close") + b"".join(before))
+    return Act(HEAD.replace(b"transfer-encoding: chunked\r\n", b"") + b"".join(before))
 
 
 def flipped(data, bit):
@@ -199,7 +211,9 @@ def flipped(data, bit):
 def claiming(data, total=None, headers=None):
     """A frame with other lengths, and a prelude whose checksum is right for them."""
     length, of_headers = struct.unpack_from(">II", data)
-    prelude = struct.pack(">II", length if total is None else total, of_headers if headers is None else headers)
+    prelude = struct.pack(
+        ">II", length if total is None else total, of_headers if headers is None else headers
+    )
     return prelude + struct.pack(">I", crc32(prelude)) + data[12:]
 
 
@@ -226,7 +240,11 @@ def with_bytes(data):
 DOUBLED = encode_headers({":message-type": "event"}) * 2 + encode_headers({":event-type": "chunk"})
 PAGE = b"<html><body><h1>504 Gateway Time-out</h1></body></html>"
 LAST = b"0\r\n\r\n"
-BROKEN, STALLED, CORRUPTED = outcrop.StreamBrokenError, outcrop.StreamStalledError, outcrop.StreamCorruptedError
+BROKEN, STALLED, CORRUPTED = (
+    outcrop.StreamBrokenError,
+    outcrop.StreamStalledError,
+    outcrop.StreamCorruptedError,
+)
 
 # How a stream goes on after some of its frames (`before`) when the next should be `whole`; what is raised.
 ENDS = {
@@ -237,7 +255,10 @@ ENDS = {
     "a close before the length that was said": (lambda before, whole: with_length(before, whole), BROKEN),
     "exactly the length that was said": (lambda before, _: with_length(before, b""), BROKEN),
     "a close that is the body's end": (lambda before, _: until_the_end(before), BROKEN),
-    "half a frame and a close": (lambda before, whole: begun(before).then(chunk(whole[: len(whole) // 2])), BROKEN),
+    "half a frame and a close": (
+        lambda before, whole: begun(before).then(chunk(whole[: len(whole) // 2])),
+        BROKEN,
+    ),
     "half a frame and an end": (lambda before, whole: begun(before).then(chunk(whole[:-1]) + LAST), BROKEN),
     "half a prelude and an end": (lambda before, whole: begun(before).then(chunk(whole[:7]) + LAST), BROKEN),
     "half a chunk and a reset": (lambda before, whole: begun(before).then(chunk(whole)[:30]).reset(), BROKEN),
@@ -247,8 +268,14 @@ ENDS = {
 }
 STALLS = {
     "silence": (lambda before, _: begun(before).stall(), STALLED),
-    "half a frame and silence": (lambda before, whole: begun(before).then(chunk(whole[:30])).stall(), STALLED),
-    "half a chunk and silence": (lambda before, whole: begun(before).then(chunk(whole)[:30]).stall(), STALLED),
+    "half a frame and silence": (
+        lambda before, whole: begun(before).then(chunk(whole[:30])).stall(),
+        STALLED,
+    ),
+    "half a chunk and silence": (
+        lambda before, whole: begun(before).then(chunk(whole)[:30]).stall(),
+        STALLED,
+    ),
 }
 # What stands in place of the next frame. After it the server is silent: it must be noticed by itself.
 WRONG = {
@@ -362,13 +389,15 @@ def test_an_error_that_is_told_in_the_stream(play, kind, name, form):
 @pytest.mark.parametrize("payload", [b"", b"{}", b'{"Message":"M"}', b'{"message":""}'])
 def test_an_exception_with_little_to_say_is_still_that_exception(play, payload):
     acts = at_every_event(
-        Messages, lambda before, _: begun(before).then(chunk(exception("throttlingException", payload))).stall()
+        Messages,
+        lambda before, _: begun(before).then(chunk(exception("throttlingException", payload))).stall(),
     )
     check(play(Messages, acts, timeout=PATIENT), Messages, outcrop.RateLimitError)
 
 
 @pytest.mark.parametrize(
-    "error", [b'{"type":"overloaded_error","message":"full"}', b'{"type":"api_error"}', b"null", b"[]", b'"x"']
+    "error",
+    [b'{"type":"overloaded_error","message":"full"}', b'{"type":"api_error"}', b"null", b"[]", b'"x"'],
 )
 def test_an_error_event_as_other_servers_send_it(play, error):
     told = frame(b'{"type":"error","error":%b}' % error)
@@ -389,7 +418,10 @@ HARMLESS = {
         frame(b'{"type":"content_block_delta","index":0,"delta":{"type":"novel_delta","b":2}}'),
         {"type": "content_block_delta", "index": 0, "delta": {"type": "novel_delta", "b": 2}},
     ),
-    "more headers": (event(b'{"bytes":"%b"}' % base64.b64encode(DELTA), **{":x": "y" * 300}), json.loads(DELTA)),
+    "more headers": (
+        event(b'{"bytes":"%b"}' % base64.b64encode(DELTA), **{":x": "y" * 300}),
+        json.loads(DELTA),
+    ),
 }
 
 
@@ -425,3 +457,274 @@ def test_what_comes_after_the_last_event_does_not_matter(play, kind):
     assert all(seen.events == kind.events for seen in outcomes)
     assert len(server.requests) == len(acts)
     assert time.monotonic() - began < 8, "the silence was waited out"
+
+
+# -- however the bytes are cut
+
+
+def reader(kind):
+    request = Request("POST", "http://bedrock.test/", [])
+    headers = [("content-type", "application/vnd.amazon.eventstream")]
+    return StreamReader(Response(200, headers, b"", request), converse=kind.converse)
+
+
+def read(kind, pieces):
+    """The events of a body that comes in these pieces, and its reader."""
+    reading = reader(kind)
+    events = [found.to_dict() for piece in pieces for found in reading.feed(piece)]
+    return events, reading
+
+
+def cut(data, positions):
+    """The data in pieces that end at these positions."""
+    edges = [0, *sorted(set(positions)), len(data)]
+    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False) if start < stop]
+
+
+def cuttings(data, seed):
+    """In two at every position, in equal pieces of every small size, and by lot."""
+    chance = random.Random(seed)
+    yield from ([data[:at], data[at:]] for at in range(1, len(data)))
+    yield from (cut(data, range(0, len(data), size)) for size in range(1, 80))
+    yield from (cut(data, chance.choices(range(len(data)), k=chance.randrange(1, 60))) for _ in range(300))
+
+
+def test_a_body_gives_the_same_events_however_it_is_cut(kind):
+    for pieces in cuttings(b"".join(kind.frames), 1):
+        events, reading = read(kind, pieces)
+        assert events == kind.events, pieces
+        assert reading.done
+        assert reading.error is None
+
+
+def body(kind, chance):
+    """A chunked body; some chunks end inside of frames."""
+    data = b"".join(kind.frames)
+    pieces = cut(data, chance.choices(range(len(data)), k=20))
+    return b"".join(map(chunk, pieces)) + LAST
+
+
+def test_a_reply_gives_the_same_events_however_it_is_cut(kind):
+    for pieces in cuttings(HEAD + body(kind, random.Random(2)), 2):
+        http = ResponseReader(Limits(), "POST")
+        events, reading = read(kind, [part for piece in pieces for part in http.feed(piece)])
+        assert events == kind.events, pieces
+        assert http.done
+
+
+def test_a_stream_over_sockets_gives_the_same_events_however_it_is_cut(play, kind):
+    chance = random.Random(3)
+    replies = [HEAD + body(kind, chance) for _ in range(12)]
+    acts = [
+        Act(*cut(data, chance.choices(range(len(data)), k=chance.randrange(1, 200)))) for data in replies[1:]
+    ]
+    acts.append(Act(*[replies[0][at : at + 1] for at in range(len(replies[0]))]))
+    outcomes, _ = play(kind, acts)
+    for seen in outcomes:
+        assert seen.error is None
+        assert seen.events == kind.events
+
+
+def damaged(data, chance):
+    """A frame with bits turned, bytes left out, or bytes put in."""
+    how = chance.randrange(3)
+    at = chance.randrange(len(data))
+    if how == 0:
+        for bit in chance.sample(range(len(data) * 8), chance.randrange(1, 9)):
+            data = flipped(data, bit)
+        return data
+    if how == 1:
+        return data[:at] + data[at + chance.randrange(1, len(data)) :] if at else data[1:]
+    return data[:at] + chance.randbytes(chance.randrange(1, 40)) + data[at:]
+
+
+@pytest.mark.parametrize("seed", range(200 if PROVE else 2))
+def test_a_damaged_frame_gives_nothing_and_is_noticed(kind, seed):
+    chance = random.Random(seed)
+    for _ in range(1000):
+        number = chance.randrange(len(kind.frames))
+        wrong = damaged(kind.frames[number], chance)
+        data = b"".join([*kind.frames[:number], wrong, *kind.frames[number + 1 :]])
+        events, reading = read(kind, cut(data, chance.choices(range(len(data)), k=3)))
+        assert events == kind.events[:number], wrong
+        assert isinstance(reading.end(), (CORRUPTED, BROKEN)), wrong
+
+
+@pytest.mark.parametrize("seed", range(200 if PROVE else 2))
+def test_a_damaged_reply_never_gives_other_events_and_never_just_ends(kind, seed):
+    """Here the damage may hit chunks' sizes too: only an event that is whole is handed out, in its order."""
+    chance = random.Random(seed)
+    for _ in range(500):
+        whole = body(kind, chance)
+        wrong = damaged(whole, chance)
+        http, reading = ResponseReader(Limits(), "POST"), reader(kind)
+        http.feed(HEAD)
+        events, failed = [], False
+        try:
+            for piece in cut(wrong, chance.choices(range(len(wrong)), k=3)):
+                events += [found.to_dict() for part in http.feed(piece) for found in reading.feed(part)]
+        except GarbledError:
+            failed = True
+            events += [found.to_dict() for part in http.salvage for found in reading.feed(part)]
+        assert events == kind.events[: len(events)]
+        assert failed or reading.done or not http.done or reading.end() is not None
+        assert reading.done or len(events) < len(kind.events)
+
+
+# -- memory
+
+
+class Flood(BadServer):
+    """After a beginning sends the same piece again and again until the client has gone. `sent` are its bytes."""
+
+    def __init__(self, beginning, piece):
+        super().__init__(Act())
+        self._beginning = beginning
+        # one object for all of it, so that what grows is the client's
+        self._piece = memoryview(piece * max(1, 65536 // len(piece)))
+        self.sent = 0
+
+    def _serve(self, connection):
+        with connection, contextlib.suppress(OSError):
+            request = self._receive(connection)
+            if not request:
+                return
+            self.requests.append(request)
+            connection.sendall(self._beginning)
+            while not self._stopping.is_set():
+                self.sent += connection.send(self._piece)
+
+    def __exit__(self, *error):
+        self._stopping.set()
+        super().__exit__(*error)
+
+
+@contextlib.contextmanager
+def no_more_than(extra):
+    """The block may hold so many bytes at a time more than there were before it."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        yield
+        assert tracemalloc.get_traced_memory()[1] - before < extra
+    finally:
+        tracemalloc.stop()
+
+
+FOREVER = {
+    "a frame of 4 GiB": (
+        HEAD + chunk(claiming(Messages.frames[0], total=2**32 - 1)),
+        chunk(bytes(4096)),
+        CORRUPTED,
+    ),
+    "a header": (b"HTTP/1.1 200 OK\r\nx-a: ", b"a", outcrop.APIConnectionError),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x-a: b\r\n", outcrop.APIConnectionError),
+    "a status line": (b"HTTP/1.1 200 ", b"a", outcrop.APIConnectionError),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", outcrop.APIConnectionError),
+    "no HTTP": (b"", b"\n", outcrop.APIConnectionError),
+    "a chunk's size": (HEAD, b"0", BROKEN),
+    "a chunk's extension": (HEAD + b"5;a=", b"a", BROKEN),
+    "trailers": (HEAD + chunk(frame(b'{"type":"ping"}')) + b"0\r\n", b"x-a: b\r\n", BROKEN),
+}
+
+
+@pytest.mark.parametrize("name", FOREVER)
+def test_what_never_ends_does_not_fill_the_memory(name):
+    beginning, piece, expected = FOREVER[name]
+
+    async def asynchronous(server):
+        async with outcrop.AsyncAnthropicBedrock(**options(server)) as client:
+            await client.messages.create(model=SONNET, **Messages.call, stream=True)
+
+    def blocking(server):
+        with outcrop.AnthropicBedrock(**options(server)) as client:
+            client.messages.create(model=SONNET, **Messages.call, stream=True)
+
+    for ask in (blocking, lambda server: asyncio.run(asynchronous(server))):
+        with Flood(beginning, piece) as server:
+            with pytest.raises(outcrop.APIConnectionError):
+                ask(server)  # what is imported and kept for good is so now
+            with no_more_than(MIB), pytest.raises(outcrop.APIConnectionError) as caught:
+                ask(server)
+            assert type(caught.value) is expected
+            assert len(server.requests) == 2
+
+
+def test_an_answer_without_end_is_given_up_once():
+    """64 MiB is more than any answer has; another attempt would be as long."""
+    with (
+        Flood(HEAD.replace(b"vnd.amazon.eventstream", b"json"), chunk(b" " * 60_000)) as server,
+        outcrop.AnthropicBedrock(**options(server, max_retries=2)) as client,
+    ):
+        with pytest.raises(outcrop.APIConnectionError, match="longer than 67108864 bytes"):
+            client.messages.create(model=SONNET, **Messages.call)
+        assert len(server.requests) == 1
+
+
+LONG = chunk(frame(DELTA.replace(b"word ", b"x" * 4000)))
+
+
+def settled(server):
+    """Whether the server has got rid of nothing more for a while. To be asked every few milliseconds."""
+    if server.sent != getattr(server, "seen", None):
+        server.seen, server.since = server.sent, time.monotonic()
+    return server.sent > 0 and time.monotonic() - server.since > 0.2
+
+
+def test_a_reader_that_stops_holds_the_server_back():
+    """What is sent meanwhile stays in the kernel's buffers, not in ours."""
+
+    async def asynchronous(server):
+        async with outcrop.AsyncAnthropicBedrock(**options(server)) as client:
+            stream = await client.messages.create(model=SONNET, **Messages.call, stream=True)
+            assert (await anext(stream)).type == "content_block_delta"
+            while not settled(server):
+                await asyncio.sleep(0.005)
+            await stream.close()
+
+    def blocking(server):
+        with outcrop.AnthropicBedrock(**options(server)) as client:
+            stream = client.messages.create(model=SONNET, **Messages.call, stream=True)
+            assert next(stream).type == "content_block_delta"
+            while not settled(server):
+                time.sleep(0.005)
+            stream.close()
+
+    for ask in (blocking, lambda server: asyncio.run(asynchronous(server))):
+        with Flood(HEAD, LONG) as server, no_more_than(2 * MIB):
+            ask(server)
+
+
+def test_a_long_stream_is_not_kept():
+    """As much as goes by, no more than a little of it is in memory at a time."""
+    wanted = 16 * MIB // len(LONG)
+
+    async def asynchronous(server):
+        async with outcrop.AsyncAnthropicBedrock(**options(server)) as client:
+            async with await client.messages.create(model=SONNET, **Messages.call, stream=True) as stream:
+                for _ in range(wanted):
+                    assert len((await anext(stream)).delta.text) == 4000
+
+    def blocking(server):
+        with outcrop.AnthropicBedrock(**options(server)) as client:
+            with client.messages.create(model=SONNET, **Messages.call, stream=True) as stream:
+                for _ in range(wanted):
+                    assert len(next(stream).delta.text) == 4000
+
+    for ask in (blocking, lambda server: asyncio.run(asynchronous(server))):
+        with Flood(HEAD, LONG) as server, no_more_than(2 * MIB):
+            ask(server)
+            assert server.sent > 15 * MIB
+
+
+def test_the_largest_frame_is_read_in_the_time_that_its_length_takes():
+    """However small the pieces are in which it comes: each byte is copied a few times, not again with each."""
+    text = b"x" * (17 * MIB)
+    data = frame(b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%b"}}' % text)
+    assert 22 * MIB < len(data) < 24 * MIB
+    began = time.process_time()
+    reading = reader(Messages)
+    (found,) = [one for at in range(0, len(data), 1400) for one in reading.feed(data[at : at + 1400])]
+    assert len(found.delta.text) == len(text)
+    assert time.process_time() - began < 3

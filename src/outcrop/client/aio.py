@@ -14,8 +14,7 @@ from outcrop.client import call as steps
 from outcrop.client import operations
 from outcrop.client.core import ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
-from outcrop.client.replies import transport_failure
-from outcrop.client.responses import APIResponse
+from outcrop.client.responses import AsyncAPIResponse
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
@@ -246,11 +245,8 @@ class AsyncStream(Generic[E]):
         try:
             data = await anext(opened, b"")
         except TransportError as error:
-            raise transport_failure(error, self.response.request, in_stream=True) from error
-        if data:
-            self._events = reader.feed(data)
-        elif (failure := reader.end()) is not None:
-            raise failure
+            data = error
+        self._events = reader.feed(data)
 
     def _end(self) -> None:
         self._ended = True
@@ -299,8 +295,9 @@ class AsyncMessageStream:
         return self._snapshot.message()
 
     async def get_final_message(self) -> Message:
-        """Reads to the end and gives the whole message."""
+        """Reads to the end and gives the whole message. Raises what broke the stream, asked again too."""
         await self.until_done()
+        self._stream._outcome.stream.require_whole()
         return self.current_message_snapshot
 
     async def get_final_text(self) -> str:
@@ -458,25 +455,25 @@ class AsyncRawClient:
 
 
 class AsyncRawMessages:
-    """The calls of `messages`, giving an APIResponse: `.headers`, `.status_code`, and `.parse()`."""
+    """The calls of `messages`, giving an AsyncAPIResponse: `.headers`, `.status_code`, and `.parse()`."""
 
     def __init__(self, client: AsyncAnthropicBedrock) -> None:
         self._client = client
 
-    async def create(self, **params: Any) -> APIResponse[Any]:
+    async def create(self, **params: Any) -> AsyncAPIResponse[Any]:
         """As `messages.create`."""
         return await raw_create(self._client, params)
 
-    async def count_tokens(self, **params: Any) -> APIResponse[MessageTokensCount]:
+    async def count_tokens(self, **params: Any) -> AsyncAPIResponse[MessageTokensCount]:
         """As `messages.count_tokens`."""
         core = self._client._core
         outcome = await self._client._run(operations.count_outcome(core, params))
-        return APIResponse(outcome, lambda: operations.read_count(outcome))
+        return AsyncAPIResponse(outcome, lambda: operations.read_count(outcome))
 
 
-async def raw_create(client: AsyncAnthropicBedrock, params: dict[str, Any]) -> APIResponse[Any]:
-    """`messages.create` as an APIResponse."""
+async def raw_create(client: AsyncAnthropicBedrock, params: dict[str, Any]) -> AsyncAPIResponse[Any]:
+    """`messages.create` as an AsyncAPIResponse."""
     outcome = await client._run(operations.message_outcome(client._core, params))
     if params.get("stream"):
-        return APIResponse(outcome, lambda: AsyncStream(client, outcome))
-    return APIResponse(outcome, lambda: operations.read_message(outcome))
+        return AsyncAPIResponse(outcome, lambda: AsyncStream(client, outcome))
+    return AsyncAPIResponse(outcome, lambda: operations.read_message(outcome))

@@ -248,17 +248,12 @@ def _first_event(
     """Reads until there is an event to hand out. Until then another attempt loses nothing."""
     reader = StreamReader(response, converse=call.converse)
     while True:
-        data = yield More(opened)
-        if isinstance(data, TransportError):
-            error = transport_failure(data, response.request, in_stream=True)
-            return _Failed(error, retry=True, cost=10.0)
-        events = reader.feed(data) if data else []
+        events = reader.feed((yield More(opened)))
         if events:
             return Outcome(response, placement, attempt, opened, reader, events)
-        failure = reader.error if data else reader.end()
-        if failure is not None:
+        if reader.error is not None:
             opened.close()
-            return _Failed(failure, may_be_repeated(failure), cost=10.0)
+            return _Failed(reader.error, may_be_repeated(reader.error), cost=10.0)
 
 
 def _prepare(

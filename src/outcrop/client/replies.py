@@ -285,7 +285,9 @@ def _fix(name: str | None, text: str) -> str:
     return ""
 
 
-def transport_failure(error: TransportError, request: Request, *, in_stream: bool = False) -> Exception:
+def transport_failure(
+    error: TransportError, request: Request, *, in_stream: bool = False
+) -> APIConnectionError:
     """The exception that a failed exchange is. `in_stream`: the reply had begun."""
     from outcrop import transport
 

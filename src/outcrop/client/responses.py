@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class APIResponse(Generic[R]):
-    """A reply. `parse()` gives what the call itself would have given; of a stream, the stream."""
+class ReplyBase(Generic[R]):
+    """What is known of a reply at once, without reading it."""
 
     def __init__(self, outcome: Outcome, parse: Callable[[], R]) -> None:
         self._outcome = outcome
-        self._parse = parse
-        self._parsed: R | None = None
+        self._make = parse
+        self._made: R | None = None
 
     @property
     def http_response(self) -> Response:
@@ -73,8 +73,25 @@ class APIResponse(Generic[R]):
         """The body; b"" of a stream."""
         return self._outcome.response.content
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the body was read; False of a stream, which closes by itself."""
+        return self._outcome.open is None
+
+    def _result(self) -> R:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code}] {self.method} {self.url}>"
+
+
+class APIResponse(ReplyBase[R]):
+    """A reply. `parse()` gives what the call itself would have given; of a stream, the stream."""
+
     def text(self) -> str:
-        """The body as text."""
+        """The body as text; "" of a stream."""
         return self._outcome.response.text
 
     def read(self) -> bytes:
@@ -82,19 +99,39 @@ class APIResponse(Generic[R]):
         return self._outcome.response.content
 
     def json(self) -> Any:
-        """The body, decoded."""
+        """The body, decoded. Raises ValueError when it is not JSON."""
         return self._outcome.response.json()
 
     def parse(self) -> R:
         """What the call itself would have given. The same object every time."""
-        if self._parsed is None:
-            self._parsed = self._parse()
-        return self._parsed
+        return self._result()
 
     def close(self) -> None:
         """Gives an open stream up."""
         if self._outcome.open is not None:
             self._outcome.open.close()
 
-    def __repr__(self) -> str:
-        return f"<APIResponse [{self.status_code}] {self.method} {self.url}>"
+
+class AsyncAPIResponse(ReplyBase[R]):
+    """The same of an async client: what `anthropic` makes awaitable is awaitable here."""
+
+    async def text(self) -> str:
+        """The body as text; "" of a stream."""
+        return self._outcome.response.text
+
+    async def read(self) -> bytes:
+        """The body; b"" of a stream."""
+        return self._outcome.response.content
+
+    async def json(self) -> Any:
+        """The body, decoded. Raises ValueError when it is not JSON."""
+        return self._outcome.response.json()
+
+    async def parse(self) -> R:
+        """What the call itself would have given. The same object every time."""
+        return self._result()
+
+    async def close(self) -> None:
+        """Gives an open stream up."""
+        if self._outcome.open is not None:
+            self._outcome.open.close()

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from outcrop.client.errors import AnthropicError, APIStatusError, StreamBrokenError, StreamCorruptedError
-from outcrop.client.replies import not_an_answer, stream_failure
+from outcrop.client.errors import (
+    AnthropicError,
+    APIStatusError,
+    StreamBrokenError,
+    StreamCorruptedError,
+    StreamStalledError,
+)
+from outcrop.client.replies import not_an_answer, stream_failure, transport_failure
+from outcrop.transport import TransportError
 from outcrop.types import ConverseStreamEvent, event_of
 from outcrop.wire.chunks import StreamFault, converse_events, messages_events
 from outcrop.wire.eventstream import CorruptStreamError, FrameBuffer
@@ -32,9 +39,19 @@ class StreamReader:
         self._response = response
         self._buffer = FrameBuffer()
 
-    def feed(self, data: bytes) -> list[Any]:
-        """The events that these bytes complete. After `done` or `error` there are no more."""
+    def feed(self, data: bytes | TransportError) -> list[Any]:
+        """The events that these bytes complete. After `done` or `error` there are no more.
+
+        b"" is the end of the reply, a TransportError the way it broke off.
+        """
         events: list[Any] = []
+        if isinstance(data, TransportError):
+            self.error = transport_failure(data, self._response.request, in_stream=True)
+            self.error.__cause__ = data
+            return events
+        if not data:
+            self.error = self._ended()
+            return events
         self._buffer.feed(data)
         try:
             if self._converse:
@@ -80,16 +97,18 @@ class StreamReader:
         told = error if isinstance(error, dict) else {}
         return stream_failure(self._response, str(told.get("type", "error")), str(told.get("message", "")))
 
-    def end(self) -> AnthropicError | None:
-        """The reply has ended: what is wrong with that, or None."""
-        if self.done or self.error is not None:
-            return self.error
+    def _ended(self) -> AnthropicError:
         kind = self._response.headers.get("content-type", "")
         if "html" in kind or kind.startswith("text/plain"):
             return not_an_answer(self._response)
-        return self.ended_early()
+        return self._ended_early()
 
-    def ended_early(self) -> StreamBrokenError:
+    def require_whole(self) -> None:
+        """Raises what broke the stream, or that it was left early, unless its last event has come."""
+        if not self.done:
+            raise self.error or self._ended_early()
+
+    def _ended_early(self) -> StreamBrokenError:
         """The error of a stream without its last event."""
         return StreamBrokenError(
             message=f"{self._response.request.url}: the stream ended before its last event",
@@ -112,4 +131,4 @@ def may_be_repeated(error: AnthropicError) -> bool:
     """Whether another attempt makes sense, if not one event has been handed out."""
     if isinstance(error, APIStatusError):
         return error.status_code in (408, 409, 429) or error.status_code >= 500
-    return isinstance(error, (StreamBrokenError, StreamCorruptedError))
+    return isinstance(error, (StreamBrokenError, StreamCorruptedError, StreamStalledError))

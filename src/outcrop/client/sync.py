@@ -13,7 +13,6 @@ from outcrop.client import call as steps
 from outcrop.client import operations
 from outcrop.client.core import ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
-from outcrop.client.replies import transport_failure
 from outcrop.client.responses import APIResponse
 from outcrop.transport import TransportError
 
@@ -232,10 +231,8 @@ class Stream(Generic[E]):
                 try:
                     data = next(opened, b"")
                 except TransportError as error:
-                    raise transport_failure(error, outcome.response.request, in_stream=True) from error
-                events = reader.feed(data) if data else []
-                if not data and (failure := reader.end()) is not None:
-                    raise failure
+                    data = error
+                events = reader.feed(data)
         finally:
             opened.close()
 
@@ -282,8 +279,9 @@ class MessageStream:
         return self._snapshot.message()
 
     def get_final_message(self) -> Message:
-        """Reads to the end and gives the whole message."""
+        """Reads to the end and gives the whole message. Raises what broke the stream, asked again too."""
         self.until_done()
+        self._stream._outcome.stream.require_whole()
         return self.current_message_snapshot
 
     def get_final_text(self) -> str:
