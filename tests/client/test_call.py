@@ -26,6 +26,7 @@ from outcrop.transport import (
     DialError,
     ProxyError,
     TimedOutError,
+    TooLargeError,
 )
 from outcrop.wire import frames
 from outcrop.wire.eventstream import encode, encode_headers
@@ -145,7 +146,13 @@ class TestRetries:
         assert create(talk).id == "msg_1"
 
     @pytest.mark.parametrize(
-        "error", [CertificateError("unknown authority"), ProxyError("no", 407), ClosedError("closed")]
+        "error",
+        [
+            CertificateError("unknown authority"),
+            ProxyError("no", 407),
+            ClosedError("closed"),
+            TooLargeError("more than 64 MiB"),
+        ],
     )
     def test_what_stays_wrong_is_not(self, error):
         talk = Talk(error)
@@ -160,8 +167,9 @@ class TestRetries:
         assert len(talk.sent) == 1
 
     def test_the_error_of_an_exchange_says_what_failed(self):
-        with pytest.raises(APIConnectionError, match="refused"):
+        with pytest.raises(APIConnectionError, match="refused") as caught:
             create(Talk(*[DialError("refused")] * 3))
+        assert isinstance(caught.value.__cause__, DialError)
         with pytest.raises(APITimeoutError, match="the response did not come within 1 s"):
             create(Talk(*[TimedOutError("head", 1)] * 3))
 
@@ -230,6 +238,27 @@ class TestFallback:
         with pytest.raises(BadRequestError):
             create(talk, core(fallback=["us-east-1"]))
         assert len(talk.sent) == 1
+
+    def test_a_fallback_that_refuses_is_passed_over_and_noted(self):
+        denied = reply(
+            403, b'{"message":"not in this region"}', [("x-amzn-errortype", "AccessDeniedException")]
+        )
+        settings = core(fallback=["us-east-1", "us-east-2"])
+        talk = Talk(THROTTLED, denied, reply(200, MESSAGE))
+        create(talk, settings)
+        assert [s.url.split(".")[1] for s in talk.sent] == ["us-west-2", "us-east-1", "us-east-2"]
+        talk = Talk(THROTTLED, denied, UNAVAILABLE, THROTTLED, UNAVAILABLE, THROTTLED, UNAVAILABLE)
+        with pytest.raises(RateLimitError) as caught:
+            create(talk, settings)
+        assert [s.url.split(".")[1] for s in talk.sent].count("us-east-1") == 1
+        assert any("us-east-1: AccessDeniedException" in note for note in caught.value.__notes__)
+
+    def test_the_first_way_to_a_fallback_costs_nothing_of_the_budget(self):
+        settings = core(fallback=["us-east-1"])
+        for _ in range(200):
+            with pytest.raises(RateLimitError):
+                create(Talk(*[THROTTLED] * 6), settings)
+        create(Talk(THROTTLED, reply(200, MESSAGE)), settings)
 
     def test_the_price_is_that_of_where_it_was_answered(self):
         wanted = create(Talk(reply(200, MESSAGE)), core(), model="claude-sonnet-4-5")
@@ -314,6 +343,10 @@ class TestStreams:
         received = reply(200, b"", opened=Open())
         return received._replace(headers=[("content-type", "application/vnd.amazon.eventstream")])
 
+    def test_a_success_that_is_no_stream(self):
+        with pytest.raises(APIResponseValidationError):
+            opened(Talk(reply(202, b"{}")))
+
     def test_a_page_in_place_of_a_stream_is_no_corrupted_stream(self):
         page = reply(200, b"", opened=Open())._replace(headers=[("content-type", "text/html")])
         with pytest.raises(APIResponseValidationError, match="text/html"):
@@ -321,11 +354,13 @@ class TestStreams:
 
     def test_the_end_is_only_the_last_event(self):
         reader = opened(Talk(reply(200, b"", opened=Open()), chunk(START))).stream
-        with pytest.raises(StreamBrokenError):
-            reader.require_whole()
-        reader.feed(chunk(STOP))
-        assert reader.done
-        reader.require_whole()
+        assert not reader.done
+        reader.feed(b"")
+        assert isinstance(reader.error, StreamBrokenError)
+        whole = opened(Talk(reply(200, b"", opened=Open()), chunk(START))).stream
+        whole.feed(chunk(STOP))
+        assert whole.done
+        assert whole.error is None
 
 
 class TestForeignAnswers:
@@ -426,8 +461,48 @@ class TestRequests:
         assert header(talk.sent[0], "x-trace") is None
 
     def test_a_parameter_nobody_knows_is_a_type_error_that_says_where_it_can_go(self):
-        with pytest.raises(TypeError, match=r"'temprature' .* extra_body"):
-            create(Talk(), temprature=1)
+        with pytest.raises(TypeError, match=r"'hologram' .* extra_body"):
+            create(Talk(), hologram=1)
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("temprature", "did you mean 'temperature'"),
+            ("max_retries", "with_options"),
+            ("modelId", "`model` here"),
+            ("stop", "`stop_sequences` here"),
+        ],
+    )
+    def test_a_parameter_of_another_client_is_translated(self, name, hint):
+        with pytest.raises(TypeError, match=hint):
+            create(Talk(), **{name: 1})
+
+    def test_betas_given_as_text_are_refused(self):
+        with pytest.raises(ValueError, match=r"betas=\['b-1'\]"):
+            create(Talk(), betas="b-1")
+
+    def test_the_query_is_the_clients_and_the_calls_which_wins(self):
+        talk = Talk(reply(200, MESSAGE))
+        settings = core(default_query={"a": 1, "b": "x y"})
+        create(talk, settings, extra_query={"a": [True, 2], "c": None, "d": "é"})
+        assert talk.sent[0].url.partition("?")[2] == "a=true&a=2&b=x%20y&d=%C3%A9"
+
+    @pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "a b", "é", ""])
+    def test_a_header_that_frames_the_request_or_is_none_is_refused(self, name):
+        with pytest.raises(ValueError, match=r"header|set by the client"):
+            create(Talk(), extra_headers={name: "1"})
+
+    def test_a_default_header_that_is_empty_is_left_out_and_not_signed(self):
+        talk = Talk(reply(200, MESSAGE))
+        create(talk, core(default_headers={"Content-Type": None, "x-amz-none": ""}))
+        assert header(talk.sent[0], "content-type") is None
+        assert "SignedHeaders=host;x-amz-date," in header(talk.sent[0], "authorization")
+
+    def test_a_request_does_not_show_its_secrets_to_whoever_prints_it(self):
+        talk = Talk(reply(200, MESSAGE))
+        create(talk, core({}, api_key="bedrock-api-key-abc"))
+        assert "abc" not in repr(talk.sent[0])
+        assert "abc" not in repr(talk.sent[0].headers)
 
     def test_what_is_not_given_is_not_sent(self):
         import json

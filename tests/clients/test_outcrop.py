@@ -343,7 +343,122 @@ class TestManyAtOnce:
         asyncio.run(client.close())
 
 
+class TestOptions:
+    def test_none_and_not_given_leave_things_as_they_were(self, client_env, monkeypatch):
+        client = AnthropicBedrock(
+            aws_region="eu-central-1", timeout=7, max_retries=outcrop.NOT_GIVEN, http_client=outcrop.NOT_GIVEN
+        )
+        assert client.max_retries == 2
+        monkeypatch.setenv("AWS_REGION", "us-east-2")
+        copy = client.with_options(
+            aws_region=None, base_url=None, http_client=None, timeout=outcrop.NOT_GIVEN, max_retries=5
+        )
+        assert (copy.aws_region, copy.base_url, copy.timeout) == ("eu-central-1", client.base_url, 7)
+        assert copy._shared is client._shared
+        assert client.with_options(timeout=None).timeout is None
+
+    def test_a_subclass_keeps_its_own_attributes(self, client_env):
+        class Ours(AnthropicBedrock):
+            def __init__(self, team):
+                super().__init__()
+                self.team = team
+
+        copy = Ours("a").with_options(max_retries=0)
+        assert (copy.team, copy.max_retries) == ("a", 0)
+        assert copy.messages.create(**HELLO).id
+
+    def test_a_test_can_put_something_in_the_place_of_a_call(self, client_env, endpoint):
+        from unittest.mock import patch
+
+        client = AnthropicBedrock()
+        before = len(endpoint.answers.questions)
+        with patch.object(client.messages, "create", return_value="mocked"):
+            assert client.messages.create(**HELLO) == "mocked"
+        assert len(endpoint.answers.questions) == before
+
+    def test_a_host_in_capitals_is_signed_as_it_is_sent(self, client_env, endpoint):
+        address = endpoint.url.replace("127.0.0.1", "LocalHost")
+        with httpx2.Client() as http, AnthropicBedrock(base_url=address, http_client=http) as client:
+            assert client.messages.create(**HELLO).id
+        with AnthropicBedrock(base_url=address) as client:
+            assert client.messages.create(**HELLO).id
+
+    def test_a_client_is_not_pickled(self, client_env):
+        with pytest.raises(TypeError, match="each process"):
+            pickle.dumps(AnthropicBedrock())
+
+
 class TestLeaving:
+    def test_a_stream_left_by_break_goes_on_where_it_was(self, client_env, endpoint):
+        endpoint.answers.script("One two three four five six")
+        with AnthropicBedrock() as client, client.messages.stream(**HELLO) as stream:
+            for event in stream:
+                if event.type == "text":
+                    break
+            assert stream.get_final_text() == "One two three four five six"
+            assert list(stream) == []
+
+    def test_after_its_closing_a_stream_is_not_taken_for_whole(self, client_env, endpoint):
+        from gate import Gate
+
+        endpoint.answers.use(Gate(after_events=3))
+        with AnthropicBedrock() as client:
+            with client.messages.stream(**HELLO) as stream:
+                next(stream)
+            with pytest.raises(outcrop.StreamBrokenError):
+                stream.get_final_message()
+            with pytest.raises(outcrop.StreamBrokenError):
+                list(stream)
+
+    def test_nor_after_a_wait_that_was_given_up(self, client_env, endpoint):
+        from gate import Gate
+
+        endpoint.answers.use(Gate(after_events=3))
+
+        async def go():
+            async with AsyncAnthropicBedrock() as client:
+                stream = await client.messages.create(**HELLO, stream=True)
+
+                async def read():
+                    return [event async for event in stream]
+
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(read(), 0.3)
+                with pytest.raises(outcrop.StreamBrokenError):
+                    await anext(stream)
+
+        asyncio.run(go())
+
+    def test_a_dropped_stream_stops_the_engine(self, client_env, endpoint):
+        import gc
+
+        from gate import Gate
+
+        gate = Gate(after_events=3)
+        endpoint.answers.use(gate)
+        gc.disable()
+        try:
+            with AnthropicBedrock() as client:
+                for _ in client.messages.create(**HELLO, stream=True):
+                    break
+                assert gate.cancelled.wait(5)
+        finally:
+            gc.enable()
+
+    def test_a_dropped_async_stream_stops_the_engine(self, client_env, endpoint):
+        from gate import Gate
+
+        gate = Gate(after_events=3)
+        endpoint.answers.use(gate)
+
+        async def go():
+            async with AsyncAnthropicBedrock() as client:
+                async for _ in await client.messages.create(**HELLO, stream=True):
+                    break
+                assert await asyncio.to_thread(gate.cancelled.wait, 5)
+
+        asyncio.run(go())
+
     def test_a_closed_client_says_so(self, client_env):
         client = AnthropicBedrock()
         client.close()

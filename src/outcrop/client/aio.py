@@ -7,22 +7,26 @@ its own.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import ClientBase
+from outcrop.client.core import CLOSED, MAKE_ANOTHER, ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.responses import AsyncAPIResponse
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
     from types import TracebackType
     from typing import Literal, Self, Unpack, overload
 
     from outcrop.client.call import Outcome, Step
+    from outcrop.client.core import Core
     from outcrop.client.model_names import ModelName
     from outcrop.client.params import (
         ConverseParams,
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
         MessageParams,
     )
     from outcrop.client.replies import Response
-    from outcrop.client.streams import StreamReader
     from outcrop.types import (
         ConverseResponse,
         ConverseStreamEvent,
@@ -63,38 +66,42 @@ class AsyncAnthropicBedrock(ClientBase):
     def _new_shared(self) -> _Shared:
         return _Shared()
 
-    @property
+    @cached_property
+    def _carrier(self) -> _Carrier:
+        return _Carrier(self._core, self._shared)
+
+    @cached_property
     def messages(self) -> AsyncMessages:
         """Messages: create, stream, count_tokens."""
-        return AsyncMessages(self)
+        return AsyncMessages(self._carrier)
 
-    @property
+    @cached_property
     def beta(self) -> AsyncBeta:
         """The same with `betas=[…]`."""
-        return AsyncBeta(self)
+        return AsyncBeta(self._carrier)
 
-    @property
+    @cached_property
     def models(self) -> AsyncModels:
         """The models and inference profiles of this region and account."""
-        return AsyncModels(self)
+        return AsyncModels(self._carrier)
 
-    @property
+    @cached_property
     def with_raw_response(self) -> AsyncRawClient:
         """The same calls, giving status and headers beside the result."""
-        return AsyncRawClient(self)
+        return AsyncRawClient(self._carrier)
 
     async def converse(self, **params: Unpack[ConverseParams]) -> ConverseResponse:
         """AWS's Converse: its members by their names, `model` as everywhere here. Bytes go in as bytes."""
-        return await self._run(operations.converse(self._core, dict(params)))
+        return await self._carrier.run(operations.converse(self._core, dict(params)))
 
     async def converse_stream(self, **params: Unpack[ConverseParams]) -> AsyncStream[ConverseStreamEvent]:
         """AWS's ConverseStream: events with one member each, as boto3 gives them."""
         conversation = operations.converse_outcome(self._core, dict(params), stream=True)
-        return AsyncStream(self, await self._run(conversation))
+        return AsyncStream(await self._carrier.run(conversation))
 
     async def identity(self) -> Identity:
         """Who the credentials belong to: account, ARN and user id, from STS."""
-        return await self._run(operations.identity(self._core))
+        return await self._carrier.run(operations.identity(self._core))
 
     async def close(self) -> None:
         """Closes the connections. A client given as `http_client` is its owner's to close."""
@@ -108,9 +115,72 @@ class AsyncAnthropicBedrock(ClientBase):
     ) -> None:
         await self.close()
 
-    async def _run(self, conversation: Generator[Step, Any, T]) -> T:
-        """Carries a conversation to its end."""
-        transport = self._shared.transport(self._core)
+
+class _Shared:
+    """The transports of a client and of its copies: one for each event loop, made when first needed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._lock = Lock()  # loops may run in several threads
+        self._transports: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+    def transport(self, core: Core) -> Any:
+        if self.closed:
+            raise APIConnectionError(message=CLOSED, fix=MAKE_ANOTHER)
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            found = self._transports.get(loop)
+            if found is None:
+                self._forget_ended()
+                found = self._transports[loop] = self._make(core)
+        return found
+
+    def _forget_ended(self) -> None:
+        """Connections of loops that are closed can't be used or closed in order any more."""
+        for loop in [loop for loop in self._transports if loop.is_closed()]:
+            self._transports.pop(loop).abandon()
+
+    @staticmethod
+    def _make(core: Core) -> Any:
+        given = core.arguments["http_client"]
+        if given is not None:
+            from outcrop.transport.httpx import AsyncAdapted
+
+            return AsyncAdapted(given)
+        from outcrop.transport.aio import Client
+        from outcrop.transport.route import Proxies
+
+        return Client(
+            timeouts=core.timeouts,
+            trust=core.trust(),
+            proxies=Proxies.from_environment(core.environ),
+            guarded=False,
+        )
+
+    async def close(self) -> None:
+        self.closed = True
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._forget_ended()
+            made = list(self._transports.items())
+        for owner, transport in made:
+            if owner is loop:
+                await transport.close()
+            else:
+                owner.call_soon_threadsafe(transport.abandon)
+
+
+class _Carrier:
+    """Carries conversations to their end, with the settings and connections of one client."""
+
+    __slots__ = ("_shared", "core")
+
+    def __init__(self, core: Core, shared: _Shared) -> None:
+        self.core = core
+        self._shared = shared
+
+    async def run(self, conversation: Generator[Step, Any, T]) -> T:
+        transport = self._shared.transport(self.core)
         answer: Any = None
         try:
             while True:
@@ -130,132 +200,94 @@ class AsyncAnthropicBedrock(ClientBase):
             )
             status = response.status
             if step.streams and status == 200:
-                return steps.Received(status, response.headers, b"", response)
+                return steps.Received(status, response.headers, b"", _Open(response))
             return steps.Received(status, response.headers, await response.read(_LARGEST_ANSWER))
         if type(step) is steps.More:
             return await anext(step.open, b"")
         if type(step) is steps.Wait:
             await asyncio.sleep(step.seconds)
             return None
-        return await asyncio.to_thread(self._core.source().get)
+        return await asyncio.to_thread(self.core.source().get)
 
 
-class _Shared:
-    """The transports of a client and of its copies: one for each event loop, made when first needed."""
+class _Open:
+    """A reply that is still arriving. Dropped unread, it gives its connection up: nobody else would."""
 
-    def __init__(self) -> None:
-        self.closed = False
-        self._transports: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+    __slots__ = ("_loop", "_response", "close", "finish_unread")
 
-    def transport(self, core: Any) -> Any:
-        if self.closed:
-            raise APIConnectionError(
-                message="The client is closed.", fix="Make a new one, or close it later."
-            )
-        loop = asyncio.get_running_loop()
-        found = self._transports.get(loop)
-        if found is None:
-            self._forget_ended()
-            found = self._transports[loop] = self._made(core)
-        return found
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._loop = asyncio.get_running_loop()
+        self.close = response.close
+        self.finish_unread = response.finish_unread
 
-    def _forget_ended(self) -> None:
-        """Connections of loops that are closed can't be used or closed in order any more."""
-        for loop in [loop for loop in self._transports if loop.is_closed()]:
-            self._transports.pop(loop).abandon()
+    def __aiter__(self) -> Self:
+        return self
 
-    @staticmethod
-    def _made(core: Any) -> Any:
-        given = core.arguments["http_client"]
-        if given is not None:
-            from outcrop.transport.httpx import AsyncAdapted
+    async def __anext__(self) -> bytes:
+        part: bytes = await anext(self._response)
+        return part
 
-            return AsyncAdapted(given)
-        from outcrop.transport.aio import Client
-        from outcrop.transport.route import Proxies
-
-        return Client(
-            timeouts=core.timeouts,
-            trust=core.trust(),
-            proxies=Proxies.from_environment(core.environ),
-            guarded=False,
-        )
-
-    async def close(self) -> None:
-        self.closed = True
-        self._forget_ended()
-        loop = asyncio.get_running_loop()
-        for owner, transport in list(self._transports.items()):
-            if owner is loop:
-                await transport.close()
-            else:
-                owner.call_soon_threadsafe(transport.abandon)
+    def __del__(self) -> None:
+        # from whatever thread collects it; closing a response that has ended does nothing
+        if not self._loop.is_closed():
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self._loop.call_soon_threadsafe(self.close)
 
 
 class AsyncStream(Generic[E]):
     """The events of a stream, as they come. Raises, between events, what went wrong; it never just ends.
 
-    An async context manager: leaving it closes the connection if the stream had not ended.
+    Iterating again goes on where it was left, or raises again what broke it. An async context manager:
+    leaving it gives the stream up if it had not ended, as dropping it does.
     """
 
-    def __init__(self, client: AsyncAnthropicBedrock, outcome: Outcome) -> None:
-        self._core = client._core
-        self._outcome = outcome
-        self._reader: StreamReader = outcome.stream
-        self._events: list[E] = outcome.events
-        self._at = 0
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._pending: Iterator[E] = iter(outcome.events)
         self._ended = False
 
     @property
     def response(self) -> Response:
         """Status and headers of the reply."""
-        return self._outcome.response
+        return self.outcome.response
 
     @property
     def request_id(self) -> str | None:
         """AWS's id of the request."""
-        return request_id(self._outcome.response)
+        return request_id(self.outcome.response)
 
     def __aiter__(self) -> AsyncIterator[E]:
         return self
 
     async def __anext__(self) -> E:
-        while self._at >= len(self._events):
-            if self._ended:
+        while True:
+            for event in self._pending:
+                return event
+            if not await self._read_on():
                 raise StopAsyncIteration
-            try:
-                await self._read_on()
-            except BaseException:
-                self._end()
-                raise
-        event = self._events[self._at]
-        self._at += 1
-        return event
 
-    async def _read_on(self) -> None:
-        """Waits for the next events. At the end of the stream there are none."""
-        reader, opened = self._reader, self._outcome.open
-        self._events, self._at = [], 0
+    async def _read_on(self) -> bool:
+        """Waits for the next events; False after the last. Raises what broke the stream."""
+        reader, opened = self.outcome.stream, self.outcome.open
         if reader.done:
-            opened.finish_unread()
-            self._ended = True
-            return
-        if reader.error is not None:
-            raise reader.error
-        try:
-            data = await anext(opened, b"")
-        except TransportError as error:
-            data = error
-        self._events = reader.feed(data)
-
-    def _end(self) -> None:
-        self._ended = True
-        self._events = []
-        self._outcome.open.close()
+            if not self._ended:
+                self._ended = True
+                opened.finish_unread()
+            return False
+        if reader.error is None:
+            try:
+                data = await anext(opened, b"")
+            except TransportError as error:
+                data = error
+            self._pending = iter(reader.feed(data))
+            return True
+        opened.close()
+        raise reader.error
 
     async def close(self) -> None:
         """Gives the stream up: the server stops. Idempotent."""
-        self._end()
+        self.outcome.open.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -275,9 +307,8 @@ class AsyncMessageStream:
 
     def __init__(self, stream: AsyncStream[Event]) -> None:
         self._stream = stream
-        self._snapshot = operations.snapshot_of(stream._outcome)
-        self._pending: list[MessageStreamEvent] = []
-        self.text_stream: AsyncIterator[str] = self._texts()
+        self._snapshot = operations.snapshot_of(stream.outcome)
+        self._pending: Iterator[MessageStreamEvent] = iter(())
 
     @property
     def response(self) -> Response:
@@ -290,14 +321,20 @@ class AsyncMessageStream:
         return self._stream.request_id
 
     @property
+    async def text_stream(self) -> AsyncIterator[str]:
+        """Only the text, as it comes."""
+        async for event in self:
+            if event.type == "text":
+                yield event.text
+
+    @property
     def current_message_snapshot(self) -> Message:
         """The message as far as it has come."""
         return self._snapshot.message()
 
     async def get_final_message(self) -> Message:
-        """Reads to the end and gives the whole message. Raises what broke the stream, asked again too."""
+        """Reads to the end and gives the whole message. Raises what broke the stream, or its closing."""
         await self.until_done()
-        self._stream._outcome.stream.require_whole()
         return self.current_message_snapshot
 
     async def get_final_text(self) -> str:
@@ -317,10 +354,10 @@ class AsyncMessageStream:
         return self
 
     async def __anext__(self) -> MessageStreamEvent:
-        if not self._pending:
-            # the next is taken from the end
-            self._pending = [*reversed(self._snapshot.add(await anext(self._stream)))]
-        return self._pending.pop()
+        while True:
+            for event in self._pending:
+                return event
+            self._pending = iter(self._snapshot.add(await anext(self._stream)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -329,11 +366,6 @@ class AsyncMessageStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def _texts(self) -> AsyncIterator[str]:
-        async for event in self:
-            if event.type == "text":
-                yield event.text
 
 
 class AsyncMessageStreamManager:
@@ -355,25 +387,23 @@ class AsyncMessageStreamManager:
 
 
 class _Resource:
-    def __init__(self, client: AsyncAnthropicBedrock) -> None:
-        self._client = client
-        self._core = client._core
+    def __init__(self, carrier: _Carrier) -> None:
+        self._carrier = carrier
 
     async def _create(self, params: dict[str, Any]) -> Any:
         if params.get("stream"):
             return await self._open(params)
-        return await self._client._run(operations.create(self._core, params))
+        return await self._carrier.run(operations.create(self._carrier.core, params))
 
     async def _open(self, params: dict[str, Any]) -> AsyncStream[Event]:
-        outcome = await self._client._run(operations.message_outcome(self._core, params))
-        return AsyncStream(self._client, outcome)
+        return AsyncStream(await self._carrier.run(operations.message_outcome(self._carrier.core, params)))
 
     def _stream(self, params: dict[str, Any]) -> AsyncMessageStreamManager:
         params["stream"] = True
         return AsyncMessageStreamManager(lambda: self._open(params))
 
     async def _count(self, params: dict[str, Any]) -> MessageTokensCount:
-        return await self._client._run(operations.count_tokens(self._core, params))
+        return await self._carrier.run(operations.count_tokens(self._carrier.core, params))
 
 
 class AsyncMessages(_Resource):
@@ -414,21 +444,21 @@ class AsyncMessages(_Resource):
     @property
     def with_raw_response(self) -> AsyncRawMessages:
         """The same calls, giving status and headers beside the result."""
-        return AsyncRawMessages(self._client)
+        return AsyncRawMessages(self._carrier)
 
 
 class AsyncBeta:
     """What Anthropic's API calls beta."""
 
-    def __init__(self, client: AsyncAnthropicBedrock) -> None:
-        self.messages = AsyncMessages(client)
+    def __init__(self, carrier: _Carrier) -> None:
+        self.messages = AsyncMessages(carrier)
 
 
 class AsyncModels:
     """Foundation models and inference profiles, from Bedrock's control plane."""
 
-    def __init__(self, client: AsyncAnthropicBedrock) -> None:
-        self._client = client
+    def __init__(self, carrier: _Carrier) -> None:
+        self._carrier = carrier
 
     async def list(
         self,
@@ -437,43 +467,37 @@ class AsyncModels:
         provider: str | None = "anthropic",
     ) -> list[ModelSummary | ProfileSummary]:
         """All of them, or one `kind`; `provider=None` lists those of every provider."""
-        return await self._client._run(
-            operations.list_models(self._client._core, kind=kind, provider=provider)
+        return await self._carrier.run(
+            operations.list_models(self._carrier.core, kind=kind, provider=provider)
         )
 
     async def get(self, model: ModelName) -> ModelSummary | ProfileSummary:
         """One, by id, ARN or short name."""
-        return await self._client._run(operations.get_model(self._client._core, model))
+        return await self._carrier.run(operations.get_model(self._carrier.core, model))
 
 
 class AsyncRawClient:
     """A client whose calls give status and headers beside the result."""
 
-    def __init__(self, client: AsyncAnthropicBedrock) -> None:
-        self.messages = AsyncRawMessages(client)
+    def __init__(self, carrier: _Carrier) -> None:
+        self.messages = AsyncRawMessages(carrier)
         self.beta = self
 
 
 class AsyncRawMessages:
     """The calls of `messages`, giving an AsyncAPIResponse: `.headers`, `.status_code`, and `.parse()`."""
 
-    def __init__(self, client: AsyncAnthropicBedrock) -> None:
-        self._client = client
+    def __init__(self, carrier: _Carrier) -> None:
+        self._carrier = carrier
 
     async def create(self, **params: Any) -> AsyncAPIResponse[Any]:
         """As `messages.create`."""
-        return await raw_create(self._client, params)
+        outcome = await self._carrier.run(operations.message_outcome(self._carrier.core, params))
+        if params.get("stream"):
+            return AsyncAPIResponse(outcome, lambda: AsyncStream(outcome))
+        return AsyncAPIResponse(outcome, lambda: operations.read_message(outcome))
 
     async def count_tokens(self, **params: Any) -> AsyncAPIResponse[MessageTokensCount]:
         """As `messages.count_tokens`."""
-        core = self._client._core
-        outcome = await self._client._run(operations.count_outcome(core, params))
+        outcome = await self._carrier.run(operations.count_outcome(self._carrier.core, params))
         return AsyncAPIResponse(outcome, lambda: operations.read_count(outcome))
-
-
-async def raw_create(client: AsyncAnthropicBedrock, params: dict[str, Any]) -> AsyncAPIResponse[Any]:
-    """`messages.create` as an AsyncAPIResponse."""
-    outcome = await client._run(operations.message_outcome(client._core, params))
-    if params.get("stream"):
-        return AsyncAPIResponse(outcome, lambda: AsyncStream(client, outcome))
-    return AsyncAPIResponse(outcome, lambda: operations.read_message(outcome))

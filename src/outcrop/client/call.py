@@ -21,13 +21,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from outcrop.client.errors import UsageError
 from outcrop.client.replies import (
+    Hidden,
     Request,
     Response,
+    not_an_answer,
     status_failure,
     transport_failure,
 )
 from outcrop.client.streams import StreamReader, may_be_repeated
-from outcrop.transport import CertificateError, ClosedError, DialError, ProxyError, TransportError
+from outcrop.transport import (
+    CertificateError,
+    ClosedError,
+    DialError,
+    ProxyError,
+    TooLargeError,
+    TransportError,
+)
 from outcrop.wire.http import Head
 from outcrop.wire.sigv4 import Credentials, sign
 
@@ -44,8 +53,9 @@ _LONGEST_WAIT: Final = 120.0  # seconds; who asks for more is told that the call
 _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 8.0
 _RETRIED: Final = frozenset({408, 409, 429})
-# Refused before or beside signing; the reason is in wire/sigv4.
+# AWS wants every x-amz-* header signed, and Bedrock its own options, which stand in the invocation log.
 _SIGNED_PREFIXES: Final = ("x-amz-", "x-amzn-")
+_SECRETS: Final = frozenset({"authorization", "x-amz-security-token"})
 
 
 class Keys:
@@ -61,6 +71,9 @@ class Send(NamedTuple):
     body: bytes
     timeouts: Timeouts
     streams: bool
+
+    def __repr__(self) -> str:
+        return f"Send({self.method!r}, {self.url!r})"  # tools that show local variables must not show keys
 
 
 class Received(NamedTuple):
@@ -112,7 +125,8 @@ class Budget:
     """Tokens that retries cost, so that a client whose every call fails does not make all of them thrice.
 
     A retry costs 5, after a time-out or a lost connection 10; a call that ends well gives back what its
-    retry cost, one without a retry gives 1. Sizes: the AWS SDKs' standard mode.
+    last retry cost, one without a retry gives 1. Sizes: the AWS SDKs' standard mode. Going to a fallback for
+    the first time is free: else a client that can't reach its first choice could soon not fall back either.
     """
 
     __slots__ = ("left",)
@@ -134,34 +148,68 @@ class Budget:
 
 
 def exchange(core: Core, call: Call) -> Generator[Step, Any, Outcome]:
-    """Carries a call to its end. Returns an Outcome; raises what client/errors.py draws."""
-    placements = call.placements
+    """Carries a call to its end. Returns an Outcome; raises what client/errors.py draws.
+
+    What is raised is the error of the wanted placement, with a note for each fallback that failed too. A
+    fallback that refuses is passed over: that it may not be used there says nothing of the call.
+    """
+    places = list(call.placements)
+    wanted = places[0]
     rounds = core.max_retries + 1
-    most = rounds * len(placements)
-    invocation = core.new_id()
-    attempt = 0
+    count = _Count(rounds * len(places), core.new_id())
+    failures: dict[Placement, Exception] = {}
     paid = 0.0
-    error: Exception
     for round_number in range(rounds):
         waits: list[float] = []
-        for placement in placements:
-            attempt += 1
-            result = yield from _attempt(core, call, placement, attempt, most, invocation)
+        for placement in tuple(places):
+            if round_number and not core.budget.take(paid):
+                raise _explained(failures, wanted)
+            result = yield from _attempt(core, call, placement, count.next())
             if isinstance(result, Outcome):
                 core.budget.give(paid or 1.0)
                 return result
-            error = result.error
-            core.debug("attempt %d of %d failed: %s", attempt, most, error)
-            if not result.retry or attempt == most or not core.budget.take(result.cost):
-                raise error
-            paid = result.cost
-            if result.wait is not None:
+            failures[placement] = result.error
+            core.debug(
+                "attempt %d failed, %s in %s: %s", count.made, placement.model, placement.region, result.error
+            )
+            if not result.retry:
+                if placement is wanted:
+                    raise _explained(failures, wanted)
+                places.remove(placement)
+            elif result.wait is not None:
                 waits.append(result.wait)
+            paid = result.cost
         wait = min(waits) if waits else _backoff(round_number, core.random())
-        if wait > _LONGEST_WAIT:
-            raise error
+        if round_number + 1 == rounds or wait > _LONGEST_WAIT:
+            break
         yield Wait(wait)
-    raise AssertionError("the last attempt returns or raises")
+    raise _explained(failures, wanted)
+
+
+class _Count:
+    """The attempts of a call: how many there were, how many there may be, and the id they share."""
+
+    def __init__(self, most: int, invocation: str) -> None:
+        self.made = 0
+        self._most = most
+        self._invocation = invocation
+
+    def next(self) -> tuple[int, dict[str, str]]:
+        """The number of the next attempt, and the headers that tell it."""
+        self.made += 1
+        return self.made, {
+            "amz-sdk-invocation-id": self._invocation,
+            "amz-sdk-request": f"attempt={self.made}; max={self._most}",
+        }
+
+
+def _explained(failures: dict[Placement, Exception], wanted: Placement) -> Exception:
+    """The error to raise: that of the wanted placement; what happened elsewhere is in its notes."""
+    error = failures[wanted]
+    for placement, other in failures.items():
+        if placement is not wanted:
+            error.add_note(f"Also tried: {placement.model} in {placement.region}: {other}")
+    return error
 
 
 def _backoff(round_number: int, chance: float) -> float:
@@ -171,9 +219,10 @@ def _backoff(round_number: int, chance: float) -> float:
 
 
 def _attempt(
-    core: Core, call: Call, placement: Placement, attempt: int, most: int, invocation: str
+    core: Core, call: Call, placement: Placement, numbered: tuple[int, dict[str, str]]
 ) -> Generator[Step, Any, Outcome | _Failed]:
     """One try at one placement."""
+    attempt, counted = numbered
     source = core.source()
     key = source.get() if source.ready else (yield KEYS)
     core.tell()
@@ -182,17 +231,21 @@ def _attempt(
             "A Bedrock API key has no identity that STS would tell.",
             "Ask with an access key, or an AWS profile.",
         )
-    send = _prepare(core, call, placement, key, (attempt, most, invocation))
+    send = _prepare(core, call, placement, key, counted)
     received = yield send
     request = Request(send.method, send.url, send.headers)
     if isinstance(received, TransportError):
+        error = transport_failure(received, request)
+        error.__cause__ = received
         # without a connection nothing was sent, which costs less
         cost = 5.0 if isinstance(received, DialError) else 10.0
-        return _Failed(transport_failure(received, request), _may_pass(received), cost=cost)
+        return _Failed(error, _may_pass(received), cost=cost)
     response = Response(received.status, received.headers, received.body, request)
     if not 200 <= received.status < 300:
         return _failed_reply(core, response)
     if received.open is None:
+        if call.streams:  # a success that is no stream
+            return _Failed(not_an_answer(response), retry=False)
         return Outcome(response, placement, attempt)
     return (yield from _first_event(received.open, call, response, placement, attempt))
 
@@ -201,7 +254,8 @@ def _may_pass(error: TransportError) -> bool:
     """Whether an exchange without a reply may go well the next time."""
     if isinstance(error, ProxyError):
         return not 400 <= error.status < 500
-    return not isinstance(error, (CertificateError, ClosedError))
+    # an answer that is too large would be paid for again
+    return not isinstance(error, (CertificateError, ClosedError, TooLargeError))
 
 
 def _failed_reply(core: Core, response: Response) -> _Failed:
@@ -257,23 +311,16 @@ def _first_event(
 
 
 def _prepare(
-    core: Core, call: Call, placement: Placement, key: Credentials | ApiKey, count: tuple[int, int, str]
+    core: Core, call: Call, placement: Placement, key: Credentials | ApiKey, counted: dict[str, str]
 ) -> Send:
     """The request of one attempt, signed."""
     base, authority, prefix = core.address(call.service, placement.region)
     path = prefix + call.path(placement.model)
     body = call.body
-    headers = {
-        **core.first_headers,
-        **call.headers,
-        "amz-sdk-invocation-id": count[2],
-        "amz-sdk-request": f"attempt={count[0]}; max={count[1]}",
-    }
+    headers = {**core.first_headers, **call.headers, **counted}
     if "" in headers.values():
         headers = {name: value for name, value in headers.items() if value}
     query = call.query
-    if core.default_query:
-        query = f"{core.default_query}&{query}" if query else core.default_query
     if isinstance(key, Credentials):
         signed = {**(to_sign(headers) if call.headers else core.first_signed), "host": authority}
         headers |= sign(
@@ -286,6 +333,8 @@ def _prepare(
         )
     else:
         headers["authorization"] = f"Bearer {key.token}"
+    for name in _SECRETS & headers.keys():
+        headers[name] = Hidden(headers[name])
     url = f"{base}{path}?{query}" if query else base + path
     return Send(call.method, url, list(headers.items()), body, call.timeouts or core.timeouts, call.streams)
 

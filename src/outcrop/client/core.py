@@ -19,7 +19,7 @@ from outcrop.client.credentials import find_source
 from outcrop.client.errors import UsageError, request_id
 from outcrop.client.placing import Placement, Placer
 from outcrop.client.profiles import Files
-from outcrop.client.requests import Omit, checked_headers, omit, query_of
+from outcrop.client.requests import Common, Omit, checked_headers, omit
 from outcrop.client.settings import find_addresses, find_ca_bundle, find_region
 from outcrop.client.timeouts import Timeout, as_timeouts
 
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from outcrop.client.params import ClientOptions, Endpoint
     from outcrop.client.replies import Response
     from outcrop.client.settings import Region
-    from outcrop.transport import Timeouts
     from outcrop.transport.trust import Trust
 
 DEFAULT_MAX_RETRIES: Final = 2
+CLOSED: Final = "The client is closed."
+MAKE_ANOTHER: Final = "Make a new one, or close it later."
 _JSON: Final = "application/json"
 _DEFAULT_TIMEOUT: Final = Timeout()
 _CREDENTIALS: Final = ("aws_access_key", "aws_secret_key", "aws_session_token", "aws_profile", "api_key")
@@ -67,8 +68,8 @@ class Core:
     def __init__(
         self, arguments: dict[str, Any], environ: Mapping[str, str], region: Region | None = None
     ) -> None:
-        given = {name: value for name, value in arguments.items() if not isinstance(value, Omit)}
-        self.arguments = given
+        chosen = {name: value for name, value in arguments.items() if not isinstance(value, Omit)}
+        self.arguments = given = {**_DEFAULTS, **chosen}
         self.environ = environ
         if environ.get("OUTCROP_LOG"):
             _start_log(environ["OUTCROP_LOG"])
@@ -87,16 +88,18 @@ class Core:
             region=self.region.name,
             files=files,
         )
-        self.timeouts = as_timeouts(given.get("timeout", _timeout_of(given["http_client"])))
+        given.setdefault("timeout", _timeout_of(given["http_client"]))
+        self.timeouts = as_timeouts(given["timeout"])
         self.max_retries = _retries(given["max_retries"])
         self.default_headers = {
             "user-agent": f"Outcrop/Python {__version__}",
             **checked_headers(given["default_headers"] or {}, "default_headers"),
         }
         # what every request begins with, and what of that is signed
-        self.first_headers = {"accept": _JSON, "content-type": _JSON, **self.default_headers}
+        first = {"accept": _JSON, "content-type": _JSON, **self.default_headers}
+        self.first_headers = {name: value for name, value in first.items() if value}
         self.first_signed = to_sign(self.first_headers)
-        self.default_query = _query(given["default_query"])
+        self.default_query = given["default_query"] or {}
         self.edition = given["edition"]
         self.placer = Placer(
             self.region.name,
@@ -168,8 +171,14 @@ class Core:
             return self.addresses.runtime
         return self.addresses.control if service == "bedrock" else self.addresses.sts
 
-    def place(self, params: Mapping[str, Any]) -> tuple[Placement, ...]:
-        """Where a call with these parameters may go, the wanted place first."""
+    def common(self, params: Mapping[str, Any]) -> Common:
+        """What a call with these parameters has, whatever it asks."""
+        timeout = params.get("timeout", omit)
+        timeouts = None if isinstance(timeout, Omit) else as_timeouts(timeout)
+        return Common(self._place(params), timeouts, self.default_headers, self.default_query)
+
+    def _place(self, params: Mapping[str, Any]) -> tuple[Placement, ...]:
+        """Where a call may go, the wanted place first."""
         model = params.get("model")
         if not isinstance(model, str):
             raise TypeError(
@@ -192,12 +201,6 @@ class Core:
                 DeprecationWarning,
                 stacklevel=_first_outside(),
             )
-
-    def call_timeouts(self, params: Mapping[str, Any]) -> Timeouts | None:
-        """The timeouts of a call that has its own; None when it has not."""
-        if "timeout" not in params or isinstance(params["timeout"], Omit):
-            return None
-        return as_timeouts(params["timeout"])
 
     def changed(self, changes: Mapping[str, Any]) -> Core:
         """A core with some arguments replaced. Retry budget and credentials are shared where they can be."""
@@ -228,22 +231,22 @@ class Core:
         return core
 
 
-_ARGUMENTS: Final = frozenset(
-    {
-        *_CREDENTIALS,
-        "aws_region",
-        "base_url",
-        "timeout",
-        "max_retries",
-        "default_headers",
-        "default_query",
-        "http_client",
-        "endpoint",
-        "residency",
-        "fallback",
-        "edition",
-    }
-)
+# The constructor's defaults; `timeout` has none here, because a user's own http_client may have one.
+_DEFAULTS: Final[dict[str, Any]] = {
+    **dict.fromkeys(_CREDENTIALS),
+    "aws_region": None,
+    "base_url": None,
+    "max_retries": DEFAULT_MAX_RETRIES,
+    "default_headers": None,
+    "default_query": None,
+    "http_client": None,
+    "endpoint": None,
+    "residency": None,
+    "fallback": (),
+    "edition": "guide",
+}
+_ARGUMENTS: Final = frozenset({*_DEFAULTS, "timeout"})
+_KEPT_BY_NONE: Final = frozenset({*_CREDENTIALS, "aws_region", "base_url", "http_client", "max_retries"})
 
 
 def _timeout_of(http_client: Any) -> Any:
@@ -272,15 +275,12 @@ def _retries(given: Any) -> int:
     raise UsageError(f"max_retries={given!r} is no number of retries.", "Give 0 or more.")
 
 
-def _query(given: Mapping[str, object] | None) -> str:
-    return query_of((str(name), str(value)) for name, value in (given or {}).items())
-
-
 def _split(url: str) -> tuple[str, str, str]:
     scheme, _, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     default = ":443" if scheme == "https" else ":80"
-    authority = authority.removesuffix(default)
+    # in lower case, as HTTP libraries send it: it is signed
+    authority = authority.removesuffix(default).lower()
     return f"{scheme}://{authority}", authority, (slash + path).rstrip("/")
 
 
@@ -292,6 +292,18 @@ def _first_outside() -> int:
         frame = frame.f_back
         level += 1
     return level
+
+
+def _meant(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes that are some. None leaves things as they are, as in `anthropic`, where it is no value."""
+    return {
+        name: value
+        for name, value in changes.items()
+        if not isinstance(value, Omit) and not (value is None and name in _KEPT_BY_NONE)
+    }
+
+
+_MADE_WHEN_READ: Final = frozenset({"_carrier", "messages", "beta", "models", "with_raw_response"})
 
 
 class ClientBase:
@@ -336,9 +348,12 @@ class ClientBase:
     def copy(self, **changes: Unpack[ClientOptions]) -> Self:
         """A client with some options replaced. It shares connections, credentials and retry budget."""
         client = type(self).__new__(type(self))
-        client._core = self._core.changed(changes)
+        # a subclass's own attributes come along; what hangs on the settings is made anew
+        client.__dict__.update({n: v for n, v in self.__dict__.items() if n not in _MADE_WHEN_READ})
+        meant = _meant(changes)
+        client._core = self._core.changed(meant)
         # another transport, or another profile's certificates, need connections of their own
-        apart = {"http_client", "aws_profile"} & changes.keys()
+        apart = {"http_client", "aws_profile"} & meant.keys()
         client._shared = self._new_shared() if apart else self._shared
         return client
 
@@ -388,7 +403,7 @@ class ClientBase:
     @property
     def timeout(self) -> Any:
         """The timeout as it was given, or the default."""
-        return self._core.arguments.get("timeout", _DEFAULT_TIMEOUT)
+        return self._core.arguments["timeout"]
 
     @property
     def default_headers(self) -> dict[str, str]:
@@ -398,6 +413,11 @@ class ClientBase:
     def _argument(self, name: str) -> str | None:
         found: str | None = self._core.arguments[name]
         return found
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "A client has connections and secrets: it can't be pickled: make one in each process."
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(aws_region={self.aws_region!r}, base_url={self.base_url!r})"

@@ -101,6 +101,11 @@ class APIConnectionError(APIError):
 class APITimeoutError(APIConnectionError):
     """A phase took longer than `timeout` allows; the text names the phase."""
 
+    def __init__(
+        self, request: Request | None = None, *, message: str = "Request timed out.", fix: str = ""
+    ) -> None:
+        super().__init__(message=message, request=request, fix=fix)
+
 
 class StreamStalledError(APITimeoutError):
     """A stream said nothing for longer than allowed. What came before has been handed out."""
@@ -140,8 +145,8 @@ class APIStatusError(APIError):
 
     `status_code` is the status; of an error inside a stream, the one its name stands for. `aws_error` is
     AWS's name (`ThrottlingException`), `api_message` AWS's text, `request_id` what AWS's support asks for.
-    `type` is the Messages API's name where the body has one (`rate_limit_error`), else None. `in_stream`
-    tells that the reply had begun with status 200.
+    `type` is the Messages API's name where the body has one (`rate_limit_error`), else None; so are
+    `error_code`, `details` and `workspace_id`. `in_stream` tells that the reply had begun with status 200.
     """
 
     status: ClassVar[int] = 0
@@ -165,7 +170,13 @@ class APIStatusError(APIError):
         self.api_message = api_message
         self.in_stream = in_stream
         error = body.get("error") if isinstance(body, dict) else None
-        self.type: str | None = error.get("type") if isinstance(error, dict) else None
+        told = error if isinstance(error, dict) else {}
+        self.type: str | None = told.get("type")
+        self.details: Any = told.get("details")
+        self.error_code: str | None = (
+            self.details.get("error_code") if isinstance(self.details, dict) else None
+        )
+        self.workspace_id: str | None = response.headers.get("anthropic-workspace-id")
 
 
 def request_id(response: Response) -> str | None:

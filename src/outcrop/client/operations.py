@@ -45,10 +45,7 @@ def create(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Message]:
 
 def message_outcome(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Outcome]:
     """A message as it came; with `stream` in the parameters, an open stream."""
-    placements = core.place(params)
-    timeouts = core.call_timeouts(params)
-    call = requests.message(placements, params, timeouts, core.default_headers)
-    return (yield from exchange(core, call))
+    return (yield from exchange(core, requests.message(core.common(params), params)))
 
 
 def read_message(outcome: Outcome) -> Message:
@@ -69,12 +66,14 @@ def count_tokens(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Mes
 
 def count_outcome(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Outcome]:
     """A count as it came."""
-    placements = core.place(params)
+    common = core.common(params)
     # AWS counts for a model, not for a profile; where the model runs does not change the count
     counted = tuple(
-        dict.fromkeys(place._replace(model=place.base) if place.base else place for place in placements)
+        dict.fromkeys(
+            place._replace(model=place.base) if place.base else place for place in common.placements
+        )
     )
-    call = requests.count_tokens(counted, params, core.call_timeouts(params), core.default_headers)
+    call = requests.count_tokens(common._replace(placements=counted), params)
     return (yield from exchange(core, call))
 
 
@@ -99,8 +98,9 @@ def converse(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Convers
 
 def converse_outcome(core: Core, params: dict[str, Any], *, stream: bool) -> Generator[Step, Any, Outcome]:
     """Converse as it came, or its open stream."""
-    placements = core.place(params)
-    call = requests.converse(placements, params, core.call_timeouts(params), stream=stream)
+    if "modelId" in params and "model" not in params:
+        raise TypeError("'modelId' is no parameter of this call: it is `model` here")
+    call = requests.converse(core.common(params), params, stream=stream)
     return (yield from exchange(core, call))
 
 
@@ -137,9 +137,11 @@ def _profiles(core: Core) -> Generator[Step, Any, list[ProfileSummary]]:
             query = [_PAGE, ("type", kind)] + [("nextToken", token)] * bool(token)
             outcome = yield from exchange(core, requests.control(core.here, "/inference-profiles", query))
             found += _summaries(outcome, "inferenceProfileSummaries", ProfileSummary.of)
-            token = decode(outcome.response).get("nextToken") or ""
+            last, token = token, decode(outcome.response).get("nextToken") or ""
             if not token:
                 break
+            if token == last:  # it would go on for ever
+                raise not_an_answer(outcome.response)
     return found
 
 

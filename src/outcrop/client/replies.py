@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from outcrop.transport import TransportError
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "x-amz-security-token", "proxy-authorization"})
-_TAGS: Final = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_HIDDEN_TEXT: Final = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
+_TAGS: Final = re.compile(r"<[^<>]*>")
 _XML_ERROR: Final = re.compile(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>")
 
 
@@ -48,6 +49,15 @@ class Headers(dict[str, str]):
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a header, or `default`."""
         return super().get(name.lower(), default)
+
+
+class Hidden(str):
+    """A secret among others: tools that show local variables do not show it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
 
 
 class Request:
@@ -166,6 +176,11 @@ _FIXES: Final = (
         "",
         "The secret key does not belong to the access key, or something on the way changed the request.",
     ),
+    (
+        "UnknownOperationException",
+        "",
+        "No operation of Bedrock's has this address: base_url ends before `/model/…`.",
+    ),
     ("ExpiredTokenException", "", "The temporary credentials have ended: get new ones."),
     (
         "ThrottlingException",
@@ -254,7 +269,7 @@ def not_an_answer(response: Response) -> APIResponseValidationError:
 
 def _not_bedrock(response: Response) -> str:
     kind = response.headers.get("content-type", "").partition(";")[0] or "no content type"
-    shown = " ".join(_TAGS.sub(" ", response.text[:20_000]).split())[:200]
+    shown = " ".join(_TAGS.sub(" ", _HIDDEN_TEXT.sub(" ", response.text[:4000])).split())[:200]
     return f"{response.request.url} answered with {kind}, not with Bedrock's JSON: {shown!r}"
 
 
@@ -269,7 +284,7 @@ def decode(response: Response) -> dict[str, Any]:
 def _json_or_none(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

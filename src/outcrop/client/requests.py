@@ -11,18 +11,15 @@ from outcrop.client.value import encode
 from outcrop.wire.sigv4 import uri_encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from outcrop.client.placing import Placement
     from outcrop.transport import Timeouts
 
 ANTHROPIC_VERSION: Final = "bedrock-2023-05-31"
-_JSON: Final = "application/json"
 
 # Keywords that say how to call, not what to ask.
-_OPTIONS: Final = frozenset(
-    {"model", "endpoint", "stream", "betas", "extra_headers", "extra_query", "extra_body", "timeout"}
-)
+_OPTIONS: Final = frozenset({"model", "endpoint", "extra_headers", "extra_query", "extra_body", "timeout"})
 # Members of a Messages request that a caller can name. What is newer goes into extra_body.
 _COUNTED: Final = frozenset(
     {
@@ -126,84 +123,71 @@ def _count_path(model: str) -> str:
     return f"/model/{_segment(model)}/count-tokens"
 
 
-def message(
-    placements: tuple[Placement, ...],
-    params: dict[str, Any],
-    timeouts: Timeouts | None,
-    defaults: Mapping[str, str],
-) -> Call:
+class Common(NamedTuple):
+    """What a call has whatever it asks: where it may go, its timeouts, and the client's headers and query."""
+
+    placements: tuple[Placement, ...]
+    timeouts: Timeouts | None
+    headers: Mapping[str, str]
+    query: Mapping[str, Any]
+
+
+def message(common: Common, params: dict[str, Any]) -> Call:
     """InvokeModel, whole or as a stream. Raises TypeError for a parameter nobody knows, UsageError."""
-    if params.keys() - _OPTIONS - _MESSAGE:
-        _refuse_unknown(params, _OPTIONS | _MESSAGE)
-    body = {name: value for name, value in params.items() if name in _MESSAGE and not isinstance(value, Omit)}
+    body = _body(params, _MESSAGE, _OPTIONS | {"stream", "betas"})
     if "max_tokens" not in body or "messages" not in body:
         _require(body, params, ("max_tokens", "messages"))
     stream = bool(params.get("stream"))
     headers = _headers(params)
-    _add_version(body, params, headers, defaults)
+    _add_version(body, params, headers, common.headers)
     return Call(
         "bedrock-runtime",
         "POST",
         _invoke_stream_path if stream else _invoke_path,
-        placements,
+        common.placements,
         body=encode(body),
-        query=_query(params),
+        query=_query(common, params),
         headers=headers,
         streams=stream,
-        timeouts=timeouts,
+        timeouts=common.timeouts,
     )
 
 
-def count_tokens(
-    placements: tuple[Placement, ...],
-    params: dict[str, Any],
-    timeouts: Timeouts | None,
-    defaults: Mapping[str, str],
-) -> Call:
+def count_tokens(common: Common, params: dict[str, Any]) -> Call:
     """CountTokens of a Messages request."""
-    allowed = _OPTIONS | _COUNTED
-    if params.keys() - allowed:
-        _refuse_unknown(params, allowed)
-    body = {name: value for name, value in params.items() if name in _COUNTED and not isinstance(value, Omit)}
+    body = _body(params, _COUNTED, _OPTIONS | {"betas"})
     _require(body, params, ("messages",))
     headers = _headers(params)
-    _add_version(body, params, headers, defaults)
+    _add_version(body, params, headers, common.headers)
     body.setdefault("max_tokens", 1)  # InvokeModel's body must have it; it does not change the count
     inner = b2a_base64(encode(body), newline=False)
     return Call(
         "bedrock-runtime",
         "POST",
         _count_path,
-        placements,
+        common.placements,
         body=b'{"input":{"invokeModel":{"body":"%b"}}}' % inner,
-        query=_query(params),
+        query=_query(common, params),
         headers=headers,
-        timeouts=timeouts,
+        timeouts=common.timeouts,
     )
 
 
-def converse(
-    placements: tuple[Placement, ...], params: dict[str, Any], timeouts: Timeouts | None, *, stream: bool
-) -> Call:
+def converse(common: Common, params: dict[str, Any], *, stream: bool) -> Call:
     """Converse, whole or as a stream."""
-    allowed = _OPTIONS | _CONVERSE
-    if params.keys() - allowed:
-        _refuse_unknown(params, allowed)
-    body = {
-        name: value for name, value in params.items() if name in _CONVERSE and not isinstance(value, Omit)
-    }
+    body = _body(params, _CONVERSE, _OPTIONS)
     body.update(params.get("extra_body") or {})
     return Call(
         "bedrock-runtime",
         "POST",
         _converse_stream_path if stream else _converse_path,
-        placements,
+        common.placements,
         body=encode(body),
-        query=_query(params),
+        query=_query(common, params),
         headers=_headers(params),
         streams=stream,
         converse=True,
-        timeouts=timeouts,
+        timeouts=common.timeouts,
     )
 
 
@@ -241,7 +225,10 @@ def _add_version(
         "" if "anthropic-beta" in headers else defaults.get("anthropic-beta", "")
     )
     betas = [name.strip() for name in named.split(",") if name.strip()] if named else []
-    betas += map(str, params.get("betas") or ())
+    given = params.get("betas") or ()
+    if isinstance(given, str):
+        raise UsageError(f"betas={given!r} is text.", f"Give a list: betas=[{given!r}].")
+    betas += map(str, given)
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
         body["anthropic_beta"] = betas
@@ -250,27 +237,69 @@ def _add_version(
         body.update(extra)
 
 
+def _body(params: dict[str, Any], members: frozenset[str], options: frozenset[str]) -> dict[str, Any]:
+    """The members of a body among a call's parameters. Raises TypeError for one that is neither."""
+    body = {name: value for name, value in params.items() if name in members and not isinstance(value, Omit)}
+    if params.keys() - members - options:
+        _refuse_unknown(params, members | options)
+    return body
+
+
 def _headers(params: Mapping[str, Any]) -> dict[str, str]:
     extra = params.get("extra_headers")
     return checked_headers(extra, "extra_headers") if extra else {}
 
 
+# What frames a request is the transport's to say.
+_FRAMING: Final = frozenset({"host", "content-length", "transfer-encoding", "accept-encoding", "connection"})
+_NOT_IN_NAMES: Final = frozenset(' "(),/:;<=>?@[\\]{}')
+
+
 def checked_headers(given: Mapping[str, Any], origin: str) -> dict[str, str]:
     """Headers by lower-case names; those that are to be left out are "". Raises UsageError."""
+    if not hasattr(given, "items"):
+        raise UsageError(f"{origin}={given!r} is no mapping.", "Give a dict of names and values.")
     headers = {}
     for name, value in given.items():
         text = "" if isinstance(value, Omit) or value is None else str(value)
-        if not name or not name.isascii() or any(c in name for c in ' \t\r\n:"(),/;<=>?@[\\]{}'):
+        if not _is_token(name):
             raise UsageError(f"{origin}: {name!r} can't be the name of a header.", "Give another name.")
-        if "\r" in text or "\n" in text or "\0" in text:
-            raise UsageError(f"{origin}: the value of {name} has a line break in it.", "Take it out.")
+        if name.lower() in _FRAMING:
+            raise UsageError(f"{origin}: {name} is set by the client.", "Leave it out.")
+        if not text.isprintable() or any(character > "\xff" for character in text):
+            raise UsageError(
+                f"{origin}: the value of {name} has a line break, a control character or a letter beyond "
+                "Latin-1 in it.",
+                "Take it out, or encode it.",
+            )
         headers[name.lower()] = text.strip()
     return headers
 
 
-def _query(params: Mapping[str, Any]) -> str:
+def _is_token(name: object) -> bool:
+    return (
+        isinstance(name, str)
+        and bool(name)
+        and name.isascii()
+        and name.isprintable()
+        and _NOT_IN_NAMES.isdisjoint(name)
+    )
+
+
+def _query(common: Common, params: Mapping[str, Any]) -> str:
+    """The client's query and the call's, which wins."""
     extra = params.get("extra_query")
-    return query_of((name, str(value)) for name, value in extra.items()) if extra else ""
+    if not extra and not common.query:
+        return ""
+    return query_of(_flat({**common.query, **(extra or {})}))
+
+
+def _flat(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """As `anthropic` writes them: `true` and `false`, a list as one pair for each item, None left out."""
+    for name, value in query.items():
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if one is not None and not isinstance(one, Omit):
+                yield str(name), str(one).lower() if isinstance(one, bool) else str(one)
 
 
 def query_of(pairs: Iterable[tuple[str, str]]) -> str:
@@ -278,11 +307,29 @@ def query_of(pairs: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{uri_encoded(name.encode())}={uri_encoded(value.encode())}" for name, value in pairs)
 
 
+# Words of other clients, and what they are here.
+_KNOWN_ELSEWHERE: Final = {
+    "modelId": "it is `model` here",
+    "max_tokens_to_sample": "it is `max_tokens` here",
+    "stop": "it is `stop_sequences` here",
+    "max_retries": "it belongs to the client: client.with_options(max_retries=…)",
+    "default_headers": "it belongs to the client; a call has extra_headers",
+    "residency": "it belongs to the client: client.with_options(residency=…)",
+    "fallback": "it belongs to the client: client.with_options(fallback=[…])",
+    "aws_region": "it belongs to the client: client.with_options(aws_region=…)",
+}
+
+
 def _refuse_unknown(params: Mapping[str, Any], allowed: frozenset[str]) -> None:
+    from difflib import get_close_matches
+
     for name in params:
         if name not in allowed:
+            near = get_close_matches(name, allowed, 1, 0.75)
+            hint = _KNOWN_ELSEWHERE.get(name) or (f"did you mean {near[0]!r}?" if near else "")
             raise TypeError(
-                f"{name!r} is no parameter of this call. A newer member of the API goes into extra_body."
+                f"{name!r} is no parameter of this call"
+                + (f": {hint}" if hint else ". A newer member of the API goes into extra_body.")
             )
 
 

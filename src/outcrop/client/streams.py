@@ -103,11 +103,6 @@ class StreamReader:
             return not_an_answer(self._response)
         return self._ended_early()
 
-    def require_whole(self) -> None:
-        """Raises what broke the stream, or that it was left early, unless its last event has come."""
-        if not self.done:
-            raise self.error or self._ended_early()
-
     def _ended_early(self) -> StreamBrokenError:
         """The error of a stream without its last event."""
         return StreamBrokenError(

@@ -6,12 +6,12 @@ Safe across threads, and after a fork: a child process opens connections of its 
 from __future__ import annotations
 
 import time
-from threading import Lock
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from outcrop.client import call as steps
 from outcrop.client import operations
-from outcrop.client.core import ClientBase
+from outcrop.client.core import CLOSED, MAKE_ANOTHER, ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.responses import APIResponse
 from outcrop.transport import TransportError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Literal, Self, Unpack, overload
 
     from outcrop.client.call import Outcome, Step
+    from outcrop.client.core import Core
     from outcrop.client.model_names import ModelName
     from outcrop.client.params import (
         ConverseParams,
@@ -72,40 +73,42 @@ class AnthropicBedrock(ClientBase):
     def _new_shared(self) -> _Shared:
         return _Shared()
 
-    @property
+    @cached_property
+    def _carrier(self) -> _Carrier:
+        return _Carrier(self._core, self._shared)
+
+    @cached_property
     def messages(self) -> Messages:
         """Messages: create, stream, count_tokens."""
-        return Messages(self)
+        return Messages(self._carrier)
 
-    @property
+    @cached_property
     def beta(self) -> Beta:
         """The same with `betas=[…]`."""
-        return Beta(self)
+        return Beta(self._carrier)
 
-    @property
+    @cached_property
     def models(self) -> Models:
         """The models and inference profiles of this region and account."""
-        return Models(self)
+        return Models(self._carrier)
 
-    @property
+    @cached_property
     def with_raw_response(self) -> RawClient:
         """The same calls, giving status and headers beside the result."""
-        return RawClient(self)
+        return RawClient(self._carrier)
 
     def converse(self, **params: Unpack[ConverseParams]) -> ConverseResponse:
         """AWS's Converse: its members by their names, `model` as everywhere here. Bytes go in as bytes."""
-        result: ConverseResponse = self._run(operations.converse(self._core, dict(params)))
-        return result
+        return self._carrier.run(operations.converse(self._core, dict(params)))
 
     def converse_stream(self, **params: Unpack[ConverseParams]) -> Stream[ConverseStreamEvent]:
         """AWS's ConverseStream: events with one member each, as boto3 gives them."""
-        steps = operations.converse_outcome(self._core, dict(params), stream=True)
-        return Stream(self, self._run(steps))
+        conversation = operations.converse_outcome(self._core, dict(params), stream=True)
+        return Stream(self._carrier.run(conversation))
 
     def identity(self) -> Identity:
         """Who the credentials belong to: account, ARN and user id, from STS."""
-        result: Identity = self._run(operations.identity(self._core))
-        return result
+        return self._carrier.run(operations.identity(self._core))
 
     def close(self) -> None:
         """Closes the connections. A client given as `http_client` is its owner's to close."""
@@ -119,9 +122,57 @@ class AnthropicBedrock(ClientBase):
     ) -> None:
         self.close()
 
-    def _run(self, conversation: Generator[Step, Any, T]) -> T:
-        """Carries a conversation to its end."""
-        transport = self._shared.transport(self._core)
+
+class _Shared:
+    """The transport of a client and of its copies, made when first needed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def transport(self, core: Core) -> Any:
+        if self.closed:
+            raise APIConnectionError(message=CLOSED, fix=MAKE_ANOTHER)
+        found = self.__dict__.get("made")
+        if found is None:
+            # of two threads that come here at once, one makes a transport that nobody uses; a lock might be
+            # held for ever in a child process
+            found = self.__dict__.setdefault("made", self._make(core))
+        return found
+
+    @staticmethod
+    def _make(core: Core) -> Any:
+        given = core.arguments["http_client"]
+        if given is not None:
+            from outcrop.transport.httpx import Adapted
+
+            return Adapted(given)
+        from outcrop.transport.route import Proxies
+        from outcrop.transport.sync import Client
+
+        return Client(
+            timeouts=core.timeouts,
+            trust=core.trust(),
+            proxies=Proxies.from_environment(core.environ),
+        )
+
+    def close(self) -> None:
+        self.closed = True
+        made = self.__dict__.get("made")
+        if made is not None:
+            made.close()
+
+
+class _Carrier:
+    """Carries conversations to their end, with the settings and connections of one client."""
+
+    __slots__ = ("_shared", "core")
+
+    def __init__(self, core: Core, shared: _Shared) -> None:
+        self.core = core
+        self._shared = shared
+
+    def run(self, conversation: Generator[Step, Any, T]) -> T:
+        transport = self._shared.transport(self.core)
         answer: Any = None
         try:
             while True:
@@ -146,100 +197,64 @@ class AnthropicBedrock(ClientBase):
         if type(step) is steps.Wait:
             time.sleep(step.seconds)
             return None
-        return self._core.source().get()
-
-
-class _Shared:
-    """The transport of a client and of its copies, made when first needed."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self._lock = Lock()
-        self._transport: Any = None
-
-    def transport(self, core: Any) -> Any:
-        if self.closed:
-            raise APIConnectionError(
-                message="The client is closed.", fix="Make a new one, or close it later."
-            )
-        if self._transport is None:
-            with self._lock:
-                if self._transport is None:
-                    self._transport = self._made(core)
-        return self._transport
-
-    @staticmethod
-    def _made(core: Any) -> Any:
-        given = core.arguments["http_client"]
-        if given is not None:
-            from outcrop.transport.httpx import Adapted
-
-            return Adapted(given)
-        from outcrop.transport.route import Proxies
-        from outcrop.transport.sync import Client
-
-        return Client(
-            timeouts=core.timeouts,
-            trust=core.trust(),
-            proxies=Proxies.from_environment(core.environ),
-        )
-
-    def close(self) -> None:
-        self.closed = True
-        if self._transport is not None:
-            self._transport.close()
+        return self.core.source().get()
 
 
 class Stream(Generic[E]):
     """The events of a stream, as they come. Raises, between events, what went wrong; it never just ends.
 
-    A context manager: leaving it closes the connection if the stream had not ended.
+    Iterating again goes on where it was left, or raises again what broke it. A context manager: leaving it
+    gives the stream up if it had not ended, as dropping it does.
     """
 
-    def __init__(self, client: AnthropicBedrock, outcome: Outcome) -> None:
-        self._core = client._core
-        self._outcome = outcome
-        self._iterator = self._events()
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._pending: Iterator[E] = iter(outcome.events)
+        self._ended = False
 
     @property
     def response(self) -> Response:
         """Status and headers of the reply."""
-        return self._outcome.response
+        return self.outcome.response
 
     @property
     def request_id(self) -> str | None:
         """AWS's id of the request."""
-        return request_id(self._outcome.response)
+        return request_id(self.outcome.response)
 
     def __iter__(self) -> Iterator[E]:
-        return self._iterator
+        yield from self._pending
+        while self._read_on():
+            yield from self._pending
 
     def __next__(self) -> E:
-        return next(self._iterator)
+        while True:
+            for event in self._pending:
+                return event
+            if not self._read_on():
+                raise StopIteration
 
-    def _events(self) -> Generator[E, None, None]:
-        outcome = self._outcome
-        opened, reader, events = outcome.open, outcome.stream, outcome.events
-        try:
-            while True:
-                yield from events
-                if reader.done:
-                    opened.finish_unread()
-                    return
-                if reader.error is not None:
-                    raise reader.error
-                try:
-                    data = next(opened, b"")
-                except TransportError as error:
-                    data = error
-                events = reader.feed(data)
-        finally:
-            opened.close()
+    def _read_on(self) -> bool:
+        """Waits for the next events; False after the last. Raises what broke the stream."""
+        reader, opened = self.outcome.stream, self.outcome.open
+        if reader.done:
+            if not self._ended:
+                self._ended = True
+                opened.finish_unread()
+            return False
+        if reader.error is None:
+            try:
+                data = next(opened, b"")
+            except TransportError as error:
+                data = error
+            self._pending = iter(reader.feed(data))
+            return True
+        opened.close()
+        raise reader.error
 
     def close(self) -> None:
-        """Gives the stream up: the server stops. Idempotent."""
-        self._outcome.open.close()
-        self._iterator.close()
+        """Gives the stream up: the server stops. Idempotent, and safe from another thread."""
+        self.outcome.open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -259,9 +274,8 @@ class MessageStream:
 
     def __init__(self, stream: Stream[Event]) -> None:
         self._stream = stream
-        self._snapshot = operations.snapshot_of(stream._outcome)
-        self._iterator = self._events()
-        self.text_stream: Iterator[str] = self._texts()
+        self._snapshot = operations.snapshot_of(stream.outcome)
+        self._pending: Iterator[MessageStreamEvent] = iter(())
 
     @property
     def response(self) -> Response:
@@ -274,14 +288,20 @@ class MessageStream:
         return self._stream.request_id
 
     @property
+    def text_stream(self) -> Iterator[str]:
+        """Only the text, as it comes."""
+        for event in self:
+            if event.type == "text":
+                yield event.text
+
+    @property
     def current_message_snapshot(self) -> Message:
         """The message as far as it has come."""
         return self._snapshot.message()
 
     def get_final_message(self) -> Message:
-        """Reads to the end and gives the whole message. Raises what broke the stream, asked again too."""
+        """Reads to the end and gives the whole message. Raises what broke the stream, or its closing."""
         self.until_done()
-        self._stream._outcome.stream.require_whole()
         return self.current_message_snapshot
 
     def get_final_text(self) -> str:
@@ -290,7 +310,7 @@ class MessageStream:
 
     def until_done(self) -> None:
         """Reads to the end."""
-        for _ in self._iterator:
+        for _ in self:
             pass
 
     def close(self) -> None:
@@ -298,10 +318,16 @@ class MessageStream:
         self._stream.close()
 
     def __iter__(self) -> Iterator[MessageStreamEvent]:
-        return self._iterator
+        add = self._snapshot.add
+        yield from self._pending
+        for event in self._stream:
+            self._pending = iter(add(event))
+            yield from self._pending
 
     def __next__(self) -> MessageStreamEvent:
-        return next(self._iterator)
+        for event in self:
+            return event
+        raise StopIteration
 
     def __enter__(self) -> Self:
         return self
@@ -310,16 +336,6 @@ class MessageStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _events(self) -> Iterator[MessageStreamEvent]:
-        add = self._snapshot.add
-        for event in self._stream:
-            yield from add(event)
-
-    def _texts(self) -> Iterator[str]:
-        for event in self._iterator:
-            if event.type == "text":
-                yield event.text
 
 
 class MessageStreamManager:
@@ -341,24 +357,23 @@ class MessageStreamManager:
 
 
 class _Resource:
-    def __init__(self, client: AnthropicBedrock) -> None:
-        self._client = client
-        self._core = client._core
+    def __init__(self, carrier: _Carrier) -> None:
+        self._carrier = carrier
 
     def _create(self, params: dict[str, Any]) -> Any:
         if params.get("stream"):
             return self._open(params)
-        return self._client._run(operations.create(self._core, params))
+        return self._carrier.run(operations.create(self._carrier.core, params))
 
     def _open(self, params: dict[str, Any]) -> Stream[Event]:
-        return Stream(self._client, self._client._run(operations.message_outcome(self._core, params)))
+        return Stream(self._carrier.run(operations.message_outcome(self._carrier.core, params)))
 
     def _stream(self, params: dict[str, Any]) -> MessageStreamManager:
         params["stream"] = True
         return MessageStreamManager(lambda: self._open(params))
 
     def _count(self, params: dict[str, Any]) -> MessageTokensCount:
-        return self._client._run(operations.count_tokens(self._core, params))
+        return self._carrier.run(operations.count_tokens(self._carrier.core, params))
 
 
 class Messages(_Resource):
@@ -393,21 +408,21 @@ class Messages(_Resource):
     @property
     def with_raw_response(self) -> RawMessages:
         """The same calls, giving status and headers beside the result."""
-        return RawMessages(self._client)
+        return RawMessages(self._carrier)
 
 
 class Beta:
     """What Anthropic's API calls beta."""
 
-    def __init__(self, client: AnthropicBedrock) -> None:
-        self.messages = Messages(client)
+    def __init__(self, carrier: _Carrier) -> None:
+        self.messages = Messages(carrier)
 
 
 class Models:
     """Foundation models and inference profiles, from Bedrock's control plane."""
 
-    def __init__(self, client: AnthropicBedrock) -> None:
-        self._client = client
+    def __init__(self, carrier: _Carrier) -> None:
+        self._carrier = carrier
 
     def list(
         self,
@@ -416,41 +431,35 @@ class Models:
         provider: str | None = "anthropic",
     ) -> list[ModelSummary | ProfileSummary]:
         """All of them, or one `kind`; `provider=None` lists those of every provider."""
-        return self._client._run(operations.list_models(self._client._core, kind=kind, provider=provider))
+        return self._carrier.run(operations.list_models(self._carrier.core, kind=kind, provider=provider))
 
     def get(self, model: ModelName) -> ModelSummary | ProfileSummary:
         """One, by id, ARN or short name."""
-        return self._client._run(operations.get_model(self._client._core, model))
+        return self._carrier.run(operations.get_model(self._carrier.core, model))
 
 
 class RawClient:
     """A client whose calls give status and headers beside the result."""
 
-    def __init__(self, client: AnthropicBedrock) -> None:
-        self.messages = RawMessages(client)
+    def __init__(self, carrier: _Carrier) -> None:
+        self.messages = RawMessages(carrier)
         self.beta = self
 
 
 class RawMessages:
     """The calls of `messages`, giving an APIResponse: `.headers`, `.status_code`, and `.parse()`."""
 
-    def __init__(self, client: AnthropicBedrock) -> None:
-        self._client = client
+    def __init__(self, carrier: _Carrier) -> None:
+        self._carrier = carrier
 
     def create(self, **params: Any) -> APIResponse[Any]:
         """As `messages.create`."""
-        return raw_create(self._client, params)
+        outcome = self._carrier.run(operations.message_outcome(self._carrier.core, params))
+        if params.get("stream"):
+            return APIResponse(outcome, lambda: Stream(outcome))
+        return APIResponse(outcome, lambda: operations.read_message(outcome))
 
     def count_tokens(self, **params: Any) -> APIResponse[MessageTokensCount]:
         """As `messages.count_tokens`."""
-        core = self._client._core
-        outcome = self._client._run(operations.count_outcome(core, params))
+        outcome = self._carrier.run(operations.count_outcome(self._carrier.core, params))
         return APIResponse(outcome, lambda: operations.read_count(outcome))
-
-
-def raw_create(client: AnthropicBedrock, params: dict[str, Any]) -> APIResponse[Any]:
-    """`messages.create` as an APIResponse."""
-    outcome = client._run(operations.message_outcome(client._core, params))
-    if params.get("stream"):
-        return APIResponse(outcome, lambda: Stream(client, outcome))
-    return APIResponse(outcome, lambda: operations.read_message(outcome))
