@@ -184,10 +184,12 @@ class Core:
             raise TypeError(
                 "missing the parameter 'model'" if model is None else f"model={model!r} is no text"
             )
-        endpoint = params.get("endpoint")
-        placements = self.placer.place(model, endpoint=None if isinstance(endpoint, Omit) else endpoint)
+        endpoint = params.get("endpoint") or None
+        placements = self.placer.place(model, endpoint=endpoint)
         if placements[0].base not in self._warned:
             self._warn(placements[0])
+            for skipped in self.placer.skipped(model, endpoint=endpoint):
+                self.debug("fallback %r does not serve %s: %s", skipped.entry, model, skipped.why)
         return placements
 
     def _warn(self, placement: Placement) -> None:
