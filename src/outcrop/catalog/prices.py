@@ -5,7 +5,8 @@ Knows prices and counts of tokens; no client, no service, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ _KINDS: Final = (
     ("cache_write_1h", "cache write (1 hour)"),
     ("cache_read", "cache read"),
 )
+_TOO_MANY: Final = 10**18
 
 
 class Tokens(NamedTuple):
@@ -39,40 +41,56 @@ class Tokens(NamedTuple):
         return self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
 
     @classmethod
-    def of_messages(cls, usage: Mapping[str, Any]) -> Tokens:
+    def of_messages(cls, usage: Mapping[str, Any]) -> Tokens | None:
         """From the `usage` of a Messages reply. Cache writes that it does not split are of 5 minutes."""
-        split = usage.get("cache_creation") or {}
-        hour = split.get("ephemeral_1h_input_tokens") or 0
+        split = usage.get("cache_creation")
+        parts = split if isinstance(split, Mapping) else {}
+        hour = parts.get("ephemeral_1h_input_tokens") or 0
         written = usage.get("cache_creation_input_tokens")
-        if written is None:
-            written = hour + (split.get("ephemeral_5m_input_tokens") or 0)
-        return cls(
-            usage.get("input_tokens") or 0,
-            usage.get("output_tokens") or 0,
-            max(written - hour, 0),
-            hour,
-            usage.get("cache_read_input_tokens") or 0,
-        )
+        if written is None and _is_count(hour):
+            minutes = parts.get("ephemeral_5m_input_tokens") or 0
+            written = hour + minutes if _is_count(minutes) else minutes
+        read = usage.get("cache_read_input_tokens") or 0
+        return cls._counted(usage.get("input_tokens"), usage.get("output_tokens"), written, hour, read)
 
     @classmethod
-    def of_converse(cls, usage: Mapping[str, Any]) -> Tokens:
+    def of_converse(cls, usage: Mapping[str, Any]) -> Tokens | None:
         """From the `usage` of a Converse reply. Cache writes that it does not split are of 5 minutes."""
-        details = usage.get("cacheDetails") or ()
-        hour = sum(detail.get("inputTokens") or 0 for detail in details if detail.get("ttl") == "1h")
-        return cls(
-            usage.get("inputTokens") or 0,
-            usage.get("outputTokens") or 0,
-            max((usage.get("cacheWriteInputTokens") or 0) - hour, 0),
-            hour,
-            usage.get("cacheReadInputTokens") or 0,
-        )
+        details = usage.get("cacheDetails")
+        hour = 0
+        for detail in details if isinstance(details, (list, tuple)) else ():
+            if isinstance(detail, Mapping) and detail.get("ttl") == "1h":
+                tokens = detail.get("inputTokens") or 0
+                if not _is_count(tokens):
+                    return None
+                hour += tokens
+        written = usage.get("cacheWriteInputTokens") or 0
+        read = usage.get("cacheReadInputTokens") or 0
+        return cls._counted(usage.get("inputTokens"), usage.get("outputTokens"), written, hour, read)
 
     @classmethod
-    def of(cls, usage: Any) -> Tokens:
-        """From either, told apart by their members: a mapping, or a value with `to_dict()`."""
+    def of(cls, usage: Any) -> Tokens | None:
+        """From either, told apart by their members: a mapping, or a value with `to_dict()`.
+
+        None where input or output is missing, or any of the counts is no number of tokens: half a usage
+        would make a bill that looks whole.
+        """
         to_dict = getattr(usage, "to_dict", None)
-        counts: Mapping[str, Any] = usage if to_dict is None else to_dict()
+        counts = usage if to_dict is None else to_dict()
+        if not isinstance(counts, Mapping):
+            return None
         return cls.of_converse(counts) if "inputTokens" in counts else cls.of_messages(counts)
+
+    @classmethod
+    def _counted(cls, given: Any, made: Any, written: Any, hour: Any, read: Any) -> Tokens | None:
+        if not all(map(_is_count, (given, made, written, hour, read))):
+            return None
+        return cls(given, made, max(written - hour, 0), hour, read)
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a value is a number of tokens. With 19 digits it is none: the arithmetic has its limits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_MANY
 
 
 class Line(NamedTuple):
@@ -91,7 +109,11 @@ class Line(NamedTuple):
 class Cost:
     """What one call cost, or several together: `usd`, the `lines` it is the sum of, and in words by `str()`.
 
-    Costs can be added; `float(cost)` is the nearest float. Immutable.
+    It is used as the number of dollars it is. Costs add up to a Cost (`sum(…)`), and so does a whole number
+    of calls at one (`cost * 1000`): the arithmetic stays with it. Beside other numbers it counts as `usd`,
+    and what comes out is a plain number: a Decimal, beside a float a float. `f"{cost:.4f}"` is written by
+    the rules for numbers, `f"{cost}"` is `str(cost)`. Compared as Decimals are, so exactly: `cost > 0.01` is
+    well, `cost == 0.01` is rarely so with a float. Immutable.
     """
 
     __slots__ = ("as_of", "lines", "usd")
@@ -115,24 +137,81 @@ class Cost:
     def __reduce__(self) -> tuple[type[Cost], tuple[tuple[Line, ...], str]]:
         return Cost, (self.lines, self.as_of)
 
+    # As a number. No `__int__`: whole dollars of a call are 0.
+
     def __float__(self) -> float:
         return float(self.usd)
 
-    def __add__(self, other: object) -> Cost:
-        if not isinstance(other, Cost):
-            # sum() begins with 0
-            return self if other == 0 and isinstance(other, int) else NotImplemented
-        return Cost(tuple(_merged(self.lines + other.lines)), max(self.as_of, other.as_of))
+    def __bool__(self) -> bool:
+        return bool(self.usd)
+
+    def __round__(self, digits: int | None = None) -> Decimal | int:
+        """A number of dollars, by the rules of Decimal: half a unit goes to the even one."""
+        return round(self.usd) if digits is None else round(self.usd, digits)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.usd, spec) if spec else str(self)
+
+    def __add__(self, other: object) -> Any:
+        if isinstance(other, Cost):
+            return Cost(tuple(_merged(self.lines + other.lines)), max(self.as_of, other.as_of))
+        # sum() begins with 0, and so does who adds up by hand, with 0.0
+        return self if other == 0 and _is_number(other) else self._beside(other, operator.add)
 
     __radd__ = __add__
 
+    def __sub__(self, other: object) -> Any:
+        return self._beside(other, operator.sub)
+
+    def __rsub__(self, other: object) -> Any:
+        return self._beside(other, lambda mine, theirs: theirs - mine)
+
+    def __mul__(self, other: object) -> Any:
+        if isinstance(other, int) and 0 <= other < _TOO_MANY:
+            lines = (
+                line._replace(tokens=line.tokens * other, amount=_exact().multiply(line.amount, other))
+                for line in self.lines
+            )
+            return Cost(tuple(lines), self.as_of)
+        return NotImplemented if isinstance(other, Cost) else self._beside(other, operator.mul)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: object) -> Any:
+        return self._beside(other, operator.truediv)
+
+    def _beside(self, other: object, compute: Callable[[Any, Any], Any]) -> Any:
+        """What two amounts of dollars, or one and a number, come to."""
+        if isinstance(other, float):
+            return compute(float(self.usd), other)
+        if isinstance(other, Cost):
+            return compute(self.usd, other.usd)
+        return compute(self.usd, other) if _is_number(other) else NotImplemented
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Cost):
-            return NotImplemented
-        return (sorted(self.lines), self.as_of) == (sorted(other.lines), other.as_of)
+        if isinstance(other, Cost):
+            return self.usd == other.usd
+        return self.usd == other if _is_number(other) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((frozenset(self.lines), self.as_of))
+        return hash(self.usd)
+
+    def __lt__(self, other: object) -> bool:
+        return self._compare(other, operator.lt)
+
+    def __le__(self, other: object) -> bool:
+        return self._compare(other, operator.le)
+
+    def __gt__(self, other: object) -> bool:
+        return self._compare(other, operator.gt)
+
+    def __ge__(self, other: object) -> bool:
+        return self._compare(other, operator.ge)
+
+    def _compare(self, other: object, compare: Callable[[Any, Any], bool]) -> bool:
+        if isinstance(other, Cost):
+            return compare(self.usd, other.usd)
+        return compare(self.usd, other) if _is_number(other) else NotImplemented
 
     def __repr__(self) -> str:
         return f"Cost({_dollars(self.usd)})"
@@ -178,8 +257,12 @@ def cost(base: str, scope: str, tokens: Tokens, *, region: str = "") -> Cost | N
 
 
 def cost_of(base: str, scope: str, usage: Any, *, region: str = "") -> Cost | None:
-    """As `cost`, from the `usage` of a Messages or Converse reply: a mapping, or a value with `to_dict()`."""
-    return cost(base, scope, Tokens.of(usage), region=region)
+    """As `cost`, from the `usage` of a Messages or Converse reply: a mapping, or a value with `to_dict()`.
+
+    None, too, for a usage that `Tokens.of` can't read.
+    """
+    tokens = Tokens.of(usage)
+    return None if tokens is None else cost(base, scope, tokens, region=region)
 
 
 # --- the price table ---
@@ -256,6 +339,13 @@ def _as_of() -> str:
 
 
 # --- numbers ---
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that a Decimal can be compared with."""
+    from decimal import Decimal
+
+    return isinstance(value, (int, float, Decimal))
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from outcrop.client import call as steps
 from outcrop.client import operations
@@ -122,17 +122,22 @@ class _Shared:
     def __init__(self) -> None:
         self.closed = False
         self._lock = Lock()  # loops may run in several threads
+        self._last: tuple[Callable[[], object], Any] = lambda: None, None
         self._transports: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     def transport(self, core: Core) -> Any:
         if self.closed:
             raise APIConnectionError(message=CLOSED, fix=MAKE_ANOTHER)
         loop = asyncio.get_running_loop()
+        last, found = self._last
+        if last() is loop:
+            return found
         with self._lock:
             found = self._transports.get(loop)
             if found is None:
                 self._forget_ended()
                 found = self._transports[loop] = self._make(core)
+            self._last = ref(loop), found
         return found
 
     def _forget_ended(self) -> None:

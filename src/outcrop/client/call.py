@@ -55,7 +55,6 @@ _LONGEST_BACKOFF: Final = 8.0
 _RETRIED: Final = frozenset({408, 409, 429})
 # AWS wants every x-amz-* header signed, and Bedrock its own options, which stand in the invocation log.
 _SIGNED_PREFIXES: Final = ("x-amz-", "x-amzn-")
-_SECRETS: Final = frozenset({"authorization", "x-amz-security-token"})
 
 
 class Keys:
@@ -316,27 +315,27 @@ def _prepare(
     """The request of one attempt, signed."""
     base, authority, prefix = core.address(call.service, placement.region)
     path = prefix + call.path(placement.model)
-    body = call.body
-    headers = {**core.first_headers, **call.headers, **counted}
-    if "" in headers.values():
-        headers = {name: value for name, value in headers.items() if value}
     query = call.query
-    if isinstance(key, Credentials):
-        signed = {**(to_sign(headers) if call.headers else core.first_signed), "host": authority}
-        headers |= sign(
-            Head(call.method, path, query, signed),
-            body,
-            key,
-            placement.region,
-            "sts" if call.service == "sts" else "bedrock",
-            core.now(),
-        )
+    if call.headers:
+        headers = {**core.first_headers, **call.headers, **counted}
+        if "" in headers.values():
+            headers = {name: value for name, value in headers.items() if value}
+        signed = {**to_sign(headers), "host": authority}
     else:
-        headers["authorization"] = f"Bearer {key.token}"
-    for name in _SECRETS & headers.keys():
-        headers[name] = Hidden(headers[name])
+        headers = {**core.first_headers, **counted}
+        signed = {**core.first_signed, "host": authority}
+    if isinstance(key, Credentials):
+        head = Head(call.method, path, query, signed)
+        service = "sts" if call.service == "sts" else "bedrock"
+        headers |= sign(head, call.body, key, placement.region, service, core.now())
+        if key.token:
+            headers["x-amz-security-token"] = Hidden(key.token)
+        headers["authorization"] = Hidden(headers["authorization"])
+    else:
+        headers["authorization"] = Hidden(f"Bearer {key.token}")
     url = f"{base}{path}?{query}" if query else base + path
-    return Send(call.method, url, list(headers.items()), body, call.timeouts or core.timeouts, call.streams)
+    timeouts = call.timeouts or core.timeouts
+    return Send(call.method, url, list(headers.items()), call.body, timeouts, call.streams)
 
 
 def to_sign(headers: Mapping[str, str]) -> dict[str, str]:

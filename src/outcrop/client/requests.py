@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from outcrop.client.errors import UsageError
 from outcrop.client.value import encode
@@ -20,6 +20,7 @@ ANTHROPIC_VERSION: Final = "bedrock-2023-05-31"
 
 # Keywords that say how to call, not what to ask.
 _OPTIONS: Final = frozenset({"model", "endpoint", "extra_headers", "extra_query", "extra_body", "timeout"})
+_MESSAGE_OPTIONS: Final = _OPTIONS | {"stream", "betas"}
 # Members of a Messages request that a caller can name. What is newer goes into extra_body.
 _COUNTED: Final = frozenset(
     {
@@ -64,7 +65,13 @@ _CONVERSE: Final = frozenset(
 
 
 class Omit:
-    """A parameter that is not sent, as if it had not been given."""
+    """A parameter that is not sent, as if it had not been given. There is one of it."""
+
+    def __new__(cls) -> Omit:  # noqa: D102 - the class says it
+        return omit
+
+    def __reduce__(self) -> str:
+        return "omit"
 
     def __bool__(self) -> bool:
         return False
@@ -73,7 +80,7 @@ class Omit:
         return "NOT_GIVEN"
 
 
-omit: Final = Omit()
+omit: Final[Omit] = object.__new__(Omit)
 NotGiven = Omit  # the older name in `anthropic`
 NOT_GIVEN: Final = omit
 
@@ -134,7 +141,7 @@ class Common(NamedTuple):
 
 def message(common: Common, params: dict[str, Any]) -> Call:
     """InvokeModel, whole or as a stream. Raises TypeError for a parameter nobody knows, UsageError."""
-    body = _body(params, _MESSAGE, _OPTIONS | {"stream", "betas"})
+    body = _body(params, _MESSAGE, _MESSAGE_OPTIONS)
     if "max_tokens" not in body or "messages" not in body:
         _require(body, params, ("max_tokens", "messages"))
     stream = bool(params.get("stream"))
@@ -155,7 +162,7 @@ def message(common: Common, params: dict[str, Any]) -> Call:
 
 def count_tokens(common: Common, params: dict[str, Any]) -> Call:
     """CountTokens of a Messages request."""
-    body = _body(params, _COUNTED, _OPTIONS | {"betas"})
+    body = _body(params, _COUNTED, _MESSAGE_OPTIONS)
     _require(body, params, ("messages",))
     headers = _headers(params)
     _add_version(body, params, headers, common.headers)
@@ -239,9 +246,13 @@ def _add_version(
 
 def _body(params: dict[str, Any], members: frozenset[str], options: frozenset[str]) -> dict[str, Any]:
     """The members of a body among a call's parameters. Raises TypeError for one that is neither."""
-    body = {name: value for name, value in params.items() if name in members and not isinstance(value, Omit)}
-    if params.keys() - members - options:
-        _refuse_unknown(params, members | options)
+    body = {}
+    for name, value in params.items():
+        if name in members:
+            if value is not omit:
+                body[name] = value
+        elif name not in options:
+            _refuse_unknown(name, members | options)
     return body
 
 
@@ -320,17 +331,15 @@ _KNOWN_ELSEWHERE: Final = {
 }
 
 
-def _refuse_unknown(params: Mapping[str, Any], allowed: frozenset[str]) -> None:
+def _refuse_unknown(name: str, allowed: frozenset[str]) -> NoReturn:
     from difflib import get_close_matches
 
-    for name in params:
-        if name not in allowed:
-            near = get_close_matches(name, allowed, 1, 0.75)
-            hint = _KNOWN_ELSEWHERE.get(name) or (f"did you mean {near[0]!r}?" if near else "")
-            raise TypeError(
-                f"{name!r} is no parameter of this call"
-                + (f": {hint}" if hint else ". A newer member of the API goes into extra_body.")
-            )
+    near = get_close_matches(name, allowed, 1, 0.75)
+    hint = _KNOWN_ELSEWHERE.get(name) or (f"did you mean {near[0]!r}?" if near else "")
+    raise TypeError(
+        f"{name!r} is no parameter of this call"
+        + (f": {hint}" if hint else ". A newer member of the API goes into extra_body.")
+    )
 
 
 def _require(body: Mapping[str, Any], params: Mapping[str, Any], names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002 - arguments that only exist because those of `anthropic` and pydantic do
+# ruff: noqa: ARG002, ARG003 - arguments that only exist because those of `anthropic` and pydantic do
 """What came as JSON, as immutable objects, and requests as JSON. Knows no message, block or event.
 
 An object's `__dict__` is the decoded JSON object itself. So members nobody here has heard of are attributes
@@ -14,11 +14,12 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Protocol, Self, TypeAlias
+    from typing import Never, Protocol, Self, TypeAlias
 
     from outcrop.catalog.prices import Cost
 
     Selection: TypeAlias = Mapping[str, Any] | Mapping[int, Any] | set[str] | set[int] | None
+    Members: TypeAlias = dict[str, Any]  # inside Value, `dict` is a method
 
     class About(Protocol):
         """What is known of an answer beside its JSON."""
@@ -71,14 +72,19 @@ class Items(list[T]):
         )
 
     if TYPE_CHECKING:
-
-        def append(self, item: Any, /) -> NoReturn: ...  # noqa: D102
-        def extend(self, items: Any, /) -> NoReturn: ...  # noqa: D102
-        def insert(self, index: Any, item: Any, /) -> NoReturn: ...  # noqa: D102
-        def pop(self, index: Any = -1, /) -> NoReturn: ...  # noqa: D102
-        def remove(self, item: Any, /) -> NoReturn: ...  # noqa: D102
-        def clear(self) -> NoReturn: ...  # noqa: D102
-        def reverse(self) -> NoReturn: ...  # noqa: D102
+        # arguments that nothing can be given for: type checkers refuse the call itself
+        def append(self, item: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def extend(self, items: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def insert(self, index: Never, item: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def pop(self, index: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def remove(self, item: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def clear(self, _: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def reverse(self, _: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def sort(self, _: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
+        def __setitem__(self, index: Never, item: Never, /) -> NoReturn: ...  # type: ignore[override]
+        def __delitem__(self, index: Never, /) -> NoReturn: ...  # type: ignore[override]
+        def __iadd__(self, items: Never, /) -> NoReturn: ...  # type: ignore[override, misc]
+        def __imul__(self, times: Never, /) -> NoReturn: ...  # type: ignore[override, misc]
     else:
         append = extend = insert = pop = remove = clear = reverse = sort = _refuse
         __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -97,7 +103,12 @@ class Value:
     a kind not described here are kept, as decoded. One named like a method is an item only.
 
     Equal to a value of the same class with the same members; printed, copied, pickled and matched as one
-    expects. `Cls.of(raw)` makes one of decoded JSON and takes the dict over; `Cls(**members)` does the same.
+    expects. `Cls.of(raw)` makes one of decoded JSON and takes the dict over; `Cls(**members)` makes one by
+    hand, of copies, and adds what such an object always says of itself, as `type`. `Cls.model_validate(dict)`
+    and `Cls.model_validate_json(text)` read back what was kept.
+
+    What pydantic's models do under their names, `model_dump` and the like, is here for code that was written
+    for `anthropic`.
     """
 
     __slots__ = ("__dict__", "_known")
@@ -106,9 +117,11 @@ class Value:
     """Functions: what becomes of a member that is neither absent nor null."""
     _late: ClassVar[tuple[str, ...]] = ()
     """Members that are computed when first read."""
+    _beta: ClassVar[frozenset[str]] = frozenset()
+    """Members that only beta features send: where absent they read as None, but no dict shows them."""
 
     def __new__(cls, /, **members: Any) -> Self:  # noqa: D102 - the class's docstring says it
-        return cls.of(members)
+        return cls.of({**_constants(cls), **_copied(members)})
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> Self:
@@ -120,6 +133,30 @@ class Value:
         made = _new(cls)
         _set(made, "__dict__", raw)
         return made
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """A value of a dict, which stays the caller's. A value of this class is given back as it is.
+
+        What is checked: that it is an object, that it is of this kind (its `type`), and that it has the
+        members such an object always has. What is inside them is taken as it is, as in a reply. Raises
+        UsageError, which is a ValueError. `options` are pydantic's and change nothing.
+        """
+        if isinstance(obj, cls):
+            return obj
+        return cls.of(_checked(cls, _copied(whole(obj) if isinstance(obj, Value) else obj)))
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """A value of JSON text: `model_validate` of what it says."""
+        return cls.of(_checked(cls, _decoded(json_data)))
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **members: Any) -> Self:
+        """The same as `Cls(**members)`: nothing is checked."""
+        return cls(**members)
+
+    construct = model_construct
 
     # --- what is known beside the JSON ---
 
@@ -151,8 +188,9 @@ class Value:
     def __contains__(self, member: object) -> bool:
         return member in whole(self)
 
-    # without this, Python would try value[0], value[1], …
-    __iter__: ClassVar[None] = None
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Names and members, absent ones with their defaults, as pydantic has it: `dict(value)`."""
+        return iter({**_defaults(type(self)), **whole(self)}.items())
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -176,6 +214,17 @@ class Value:
     def __dir__(self) -> list[str]:
         return sorted({*object.__dir__(self), *whole(self)})
 
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the members that came, or were given."""
+        return set(whole(self))
+
+    @property
+    def model_extra(self) -> Members:
+        """The members that are not described."""
+        described = _described(type(self))
+        return {name: member for name, member in whole(self).items() if name not in described}
+
     # --- never changing ---
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -185,9 +234,9 @@ class Value:
         raise AttributeError(f"{type(self).__name__}.{name} can't be deleted: {_INSTEAD.format(name=name)}")
 
     @_always
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, /, **changes: Any) -> Self:
         """A copy in which some members are others. What is known beside the JSON is kept."""
-        return _like(self, type(self).of({**whole(self), **changes}))
+        return _like(self, type(self).of({**whole(self), **_copied(changes)}))
 
     __replace__ = replace  # copy.replace, Python 3.13
 
@@ -204,6 +253,12 @@ class Value:
     def __reduce_ex__(self, protocol: int) -> tuple[Any, ...]:  # type: ignore[override]
         return _rebuild, (type(self), whole(self), self._about)
 
+    @_always
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, `deep` or not, in which the members in `update` are others."""
+        copied = self.__deepcopy__({}) if deep else self.__copy__()
+        return copied.replace(**update) if update else copied
+
     # --- leaving: dicts and JSON ---
 
     @_always
@@ -216,7 +271,7 @@ class Value:
         exclude_defaults: bool = False,
         exclude_none: bool = False,
         warnings: bool = True,
-    ) -> dict[str, Any]:
+    ) -> Members:
         """A dict of dicts, lists and plain values that is the caller's to change.
 
         `mode="json"` leaves only what JSON has (bytes become base64). Absent members are added with their
@@ -258,7 +313,7 @@ class Value:
         fallback: Callable[[Any], Any] | None = None,
         serialize_as_any: bool = False,
         polymorphic_serialization: bool | None = None,
-    ) -> dict[str, Any]:
+    ) -> Members:
         """`to_dict` by the name and with the defaults of pydantic: absent members are added.
 
         `include` and `exclude` select members: a set of names, or a dict that selects inside them, where
@@ -296,6 +351,20 @@ class Value:
 
         return json.dumps(json.loads(text), indent=indent, separators=None if indent else (",", ":"))
 
+    # pydantic's older names. Members of the JSON by these names hide them, so that they can be read.
+
+    def copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """`model_copy` by its older name."""
+        return self.model_copy(update=update, deep=deep)
+
+    def json(self, **choices: Any) -> str:
+        """`model_dump_json` by its older name."""
+        return self.model_dump_json(**choices)
+
+    def dict(self, **choices: Any) -> Members:
+        """`model_dump` by its older name."""
+        return self.model_dump(**choices)
+
 
 _INSTEAD: Final = (
     "what came in a reply stays as it came. value.replace({name}=…) makes a changed copy, "
@@ -310,6 +379,39 @@ def whole(value: Value) -> dict[str, Any]:
         for name in kind._late:
             getattr(value, name)
     return value.__dict__
+
+
+def _copied(item: Any) -> Any:
+    """A copy of dicts and lists all the way down; everything else stays what it is."""
+    if type(item) is dict:
+        return {name: _copied(inner) for name, inner in item.items()}
+    return [_copied(inner) for inner in item] if type(item) is list else item
+
+
+def _decoded(text: str | bytes | bytearray) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise _unfit(f"This is not JSON: {error}.") from None
+
+
+def _checked(kind: type[Value], members: Any) -> dict[str, Any]:
+    """Members that can be those of an object of that kind. Raises UsageError."""
+    if not isinstance(members, dict):
+        raise _unfit(f"A {kind.__name__} is made of a dict, not of {type(members).__name__}.")
+    for name, text in _constants(kind).items():
+        if members.get(name, text) != text:
+            raise _unfit(f"This is no {kind.__name__}: its {name} is {members[name]!r}, not {text!r}.")
+    needed = {*_described(kind)} - {*_defaults(kind)} - kind._beta - {*kind._late}
+    if missing := sorted(needed - members.keys()):
+        raise _unfit(f"This is no {kind.__name__}: it has no {', '.join(missing)}.")
+    return members
+
+
+def _unfit(what: str) -> ValueError:
+    from outcrop.client.errors import UsageError
+
+    return UsageError(what, "Give what model_dump() or to_json() of such a value gave.")
 
 
 def _rebuild(kind: type[V], members: dict[str, Any], about: Any) -> V:
@@ -389,6 +491,7 @@ class Loose(Value):
         return _rebuild(cls, raw, None)
 
     if TYPE_CHECKING:
+        json: Any  # a member of Converse's tool results
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -413,7 +516,8 @@ class _Wanted:
         for name, member in members.items():
             if self.exclude_none and member is None:
                 continue
-            if self.exclude_defaults and name in defaults and defaults[name] == member:
+            # what is always said, as `type`, is no default that goes without saying
+            if self.exclude_defaults and not isinstance(member, str) and defaults.get(name, _new) == member:
                 continue
             yield name, member
 
@@ -421,7 +525,7 @@ class _Wanted:
 _defaults_of: Final[dict[type, dict[str, Any]]] = {}
 
 
-def _defaults(kind: type) -> dict[str, Any]:
+def _defaults(kind: type[Value]) -> dict[str, Any]:
     """The declared defaults: what a class has that is neither private nor does anything."""
     found = _defaults_of.get(kind)
     if found is None:
@@ -429,10 +533,25 @@ def _defaults(kind: type) -> dict[str, Any]:
             name: member
             for base in reversed(kind.__mro__)
             for name, member in vars(base).items()
-            if not name.startswith("_") and not hasattr(type(member), "__get__")
+            if not name.startswith("_") and not hasattr(type(member), "__get__") and name not in kind._beta
         }
         _defaults_of[kind] = found
     return found
+
+
+def _constants(kind: type[Value]) -> dict[str, str]:
+    """What an object of that kind always says of itself: defaults that are text."""
+    return {name: member for name, member in _defaults(kind).items() if isinstance(member, str)}
+
+
+def _described(kind: type[Value]) -> set[str]:
+    """The names of the members that a class describes."""
+    return {
+        name
+        for base in kind.__mro__
+        for name in getattr(base, "__annotations__", ())
+        if not name.startswith("_")
+    }
 
 
 def _dump(value: Value, wanted: _Wanted, mode: str) -> dict[str, Any]:
@@ -490,15 +609,22 @@ def encode(parameters: Any) -> bytes:
     """Request parameters as JSON.
 
     Beside what JSON has, parameters may hold values out of replies, anything with pydantic's `model_dump`,
-    tuples and other iterables, bytes (sent as base64), dates, times, UUIDs, and whatever else msgspec has a
-    natural form for. A member `data` may be a path or an open file, whose bytes are sent as base64.
-    Raises TypeError for anything else, ValueError for text that is not Unicode; both tell where it is:
-    `messages[0].content[1].source`.
+    tuples and other iterables, dates, times, UUIDs, and whatever else msgspec has a natural form for. Bytes
+    are sent as base64 where binary data belongs: `data` of an object of type base64 (there a path or an open
+    file will do too), `bytes`, `redactedContent`. Members that are `omit` are left out.
+
+    Raises TypeError for anything else, ValueError for text that is not Unicode and numbers that JSON has no
+    form for; both tell where it is: `messages[0].content[1].source`.
     """
     try:
-        return _ENCODER.encode(parameters)
-    except (TypeError, UnicodeEncodeError):
+        if _is_sound(parameters):
+            return _ENCODER.encode(parameters)
+    except (TypeError, UnicodeEncodeError, RecursionError):
+        pass
+    try:
         return _ENCODER.encode(_encodable(parameters, ""))
+    except RecursionError:
+        raise TypeError("the parameters are nested too deeply for JSON") from None
 
 
 def _hook(item: Any) -> Any:
@@ -511,25 +637,102 @@ def _hook(item: Any) -> Any:
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_hook, decimal_format="number")
-_PLAIN: Final = frozenset((int, float, bool, type(None)))
+
+# msgspec silently writes bytes as base64 and NaN as null, and asking Python about each member would take
+# three times as long as writing the JSON. So the parameters are written once more in a form that has marks of
+# its own for both, which takes less time than the JSON did.
+_PACKER: Final = msgspec.msgpack.Encoder(
+    enc_hook=lambda item: whole(item) if isinstance(item, Value) else None, decimal_format="number"
+)
+_BYTES_MARKS: Final = (b"\xc4", b"\xc5", b"\xc6")
+_NUMBER_MARK: Final = b"\xcb"
 
 
-def _encodable(item: Any, path: str) -> Any:
-    """`item` with everything in it in a form that `_ENCODER` takes. Slow: for requests that need it."""
-    if type(item) in _PLAIN:
+def _is_sound(parameters: Any) -> bool:
+    """Whether there are neither bytes nor NaN nor infinite numbers. Raises what the encoder does."""
+    try:
+        packed = _PACKER.encode(parameters)
+    except OverflowError:  # integers of more than 64 bits
+        return _has_only_plain(parameters)
+    for mark in _BYTES_MARKS:
+        at = packed.find(mark)
+        while at >= 0:
+            # Marks can be within text too, or lengths: after D9 and DA they are a text's. (Or [217, b"…"],
+            # whose bytes are let through.)
+            before = packed[at - 1] if at else 0
+            if before not in (0xD9, 0xDA) and (before > 0x7F or at < 2 or packed[at - 2] != 0xDA):
+                return _has_only_plain(parameters)
+            at = packed.find(mark, at + 1)
+    at = packed.find(_NUMBER_MARK)
+    while at >= 0:
+        # the exponent of NaN and infinity: all ones
+        if packed[at + 1 : at + 2] in (b"\x7f", b"\xff") and packed[at + 2 : at + 3] >= b"\xf0":
+            return _has_only_plain(parameters)
+        at = packed.find(_NUMBER_MARK, at + 1)
+    return True
+
+
+def _has_only_plain(parameters: Any) -> bool:
+    parts: list[Any] = [[parameters]]
+    for part in parts:
+        for item in part.values() if type(part) is dict else part:
+            kind = type(item)
+            if kind is dict or kind is list:
+                parts.append(item)
+            elif kind is float:
+                if item - item != 0:
+                    return False
+            elif kind not in _PLAIN:
+                return False
+    return True
+
+
+_PLAIN: Final = frozenset((str, int, bool, type(None)))
+_BINARY: Final = frozenset(("bytes", "redactedContent"))
+
+
+def _encodable(item: Any, path: str, inside: tuple[int, ...] = (), binary: bool = False) -> Any:
+    """`item` with everything in it in a form that `_ENCODER` takes. Slow: for requests that need it.
+
+    `inside` are the ids of what `item` is in, `binary` tells that bytes may stand here.
+    """
+    if type(item) in _PLAIN and type(item) is not str:
         return item
     if isinstance(item, Value) or hasattr(type(item), "model_dump"):
         item = _hook(item)
-    if isinstance(item, str | bytes | bytearray | memoryview):
+    if isinstance(item, str | int | float | type) or callable(item):
         return _leaf(item, path)
-    if hasattr(item, "items") and hasattr(item, "keys"):
-        return {_name(name, path): _encodable(inner, _below(path, name)) for name, inner in item.items()}
+    if isinstance(item, bytes | bytearray | memoryview):
+        if binary:
+            return _leaf(item, path)
+        raise TypeError(
+            f"{path or 'the parameters'} is {type(item).__name__}: decode it to text, or, where it is a "
+            'file, put it as `data` into a source: {"type": "base64", "media_type": …, "data": …}'
+        )
+    if id(item) in inside:
+        raise TypeError(f"{path} is one of the objects that it is in. JSON has no form for that.")
+    inside += (id(item),)
+    if hasattr(type(item), "items") and hasattr(type(item), "keys"):
+        return _encodable_members(item, path, inside)
     file = hasattr(item, "read") or hasattr(item, "__fspath__")
-    if file and path.endswith(".data"):
+    if file and binary:
         return _contents(item)
     if hasattr(type(item), "__iter__") and not file:
-        return [_encodable(inner, f"{path}[{index}]") for index, inner in enumerate(item)]
+        return [_encodable(inner, f"{path}[{index}]", inside) for index, inner in enumerate(item)]
     return _leaf(item, path)
+
+
+def _encodable_members(item: Any, path: str, inside: tuple[int, ...]) -> dict[Any, Any]:
+    from outcrop.client.requests import Omit
+
+    members = {name: inner for name, inner in item.items() if not isinstance(inner, Omit)}
+    base64 = members.get("type") == "base64"
+    return {
+        _name(name, path): _encodable(
+            inner, _below(path, name), inside, name == "data" if base64 else name in _BINARY
+        )
+        for name, inner in members.items()
+    }
 
 
 def _below(path: str, name: Any) -> str:
@@ -545,6 +748,14 @@ def _name(name: Any, path: str) -> Any:
 
 
 def _leaf(item: Any, path: str) -> Any:
+    where = path or "the parameters"
+    item = _exact(item)
+    if isinstance(item, float):
+        finite = item - item == 0
+    else:
+        finite = not hasattr(type(item), "is_finite") or item.is_finite()  # decimals
+    if not finite:
+        raise ValueError(f"{where} is {item}, a number that JSON has no form for.")
     try:
         return msgspec.Raw(_ENCODER.encode(item))
     except UnicodeEncodeError as error:
@@ -554,9 +765,26 @@ def _leaf(item: Any, path: str) -> Any:
         ) from None
     except TypeError:
         raise TypeError(
-            f"{path or 'the parameters'}: {type(item).__module__}.{type(item).__qualname__} has no form in "
-            "JSON. Give dicts, lists, text, numbers, bytes or what came in a reply."
+            f"{where}: {_named(item)} has no form in JSON. Give dicts, lists, text, numbers or what came in "
+            "a reply."
         ) from None
+
+
+def _exact(item: Any) -> Any:
+    """Text and numbers as such: msgspec takes no subclasses of them, and numpy's float is one."""
+    if isinstance(item, str):
+        return str.__str__(item)
+    if isinstance(item, float):
+        return float(item)
+    return int(item) if isinstance(item, int) else item
+
+
+def _named(item: Any) -> str:
+    if isinstance(item, type):
+        return f"the class {item.__module__}.{item.__qualname__}"
+    if callable(item) and hasattr(item, "__qualname__"):
+        return f"the function {item.__qualname__}"
+    return f"{type(item).__module__}.{type(item).__qualname__}"
 
 
 def _contents(item: Any) -> bytes:

@@ -5,6 +5,7 @@ Knows how a connection is opened, timed and lost; not Bedrock, no redirects, coo
 route               where a URL leads: host, port, proxy; addresses that are never connected to
 trust               which certificate authorities are believed
 http1               a response's bytes become status, headers and body: no sockets
+tunnel              asking a proxy for a connection: no sockets
 dial, connection,   the same with asyncio: opening, one exchange, the pool
 aio
 sockets, sync       the same for threads: one connection and its opening, the pool
@@ -30,7 +31,14 @@ _WAITED_FOR: Final[dict[Phase, str]] = {
 
 
 class TransportError(Exception):
-    """A request got no complete response; what had arrived before has been handed out."""
+    """A request got no complete response; what had arrived before has been handed out.
+
+    `fix` is what to do next, as sentences; "" where the transport knows nothing better than who called it.
+    """
+
+    def __init__(self, text: str, *, fix: str = "") -> None:
+        super().__init__(text)
+        self.fix = fix
 
 
 class DialError(TransportError):
@@ -48,9 +56,13 @@ class CertificateError(DialError):
 class ProxyError(DialError):
     """The proxy was not reached, or would not connect us. `status` is its answer's, 0 without one."""
 
-    def __init__(self, text: str, status: int = 0) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, status: int = 0, *, fix: str = "") -> None:
+        super().__init__(text, fix=fix)
         self.status = status
+
+
+class ProxySettingError(ProxyError, ValueError):
+    """What was given as a proxy's address is none that can be used. Trying again is of no use."""
 
 
 class HttpError(TransportError):
@@ -74,10 +86,11 @@ class TooLargeError(HttpError):
 
 
 class TimedOutError(HttpError):
-    """Nothing happened for too long. `phase` is what was waited for."""
+    """Nothing happened for too long. `phase` is what was waited for, `by` through whom (`the proxy p:80`)."""
 
-    def __init__(self, phase: Phase, seconds: float) -> None:
-        super().__init__(f"{_WAITED_FOR[phase]} did not come within {seconds:g} s")
+    def __init__(self, phase: Phase, seconds: float, *, by: str = "") -> None:
+        through = f" through {by}" if by else ""
+        super().__init__(f"{_WAITED_FOR[phase]}{through} did not come within {seconds:g} s")
         self.phase = phase
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from outcrop.transport import AddressRefusedError
+from outcrop.transport import AddressRefusedError, ProxySettingError
 
 if TYPE_CHECKING:  # imported where an address has to be understood: most hosts are names
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -35,15 +35,25 @@ _HOST: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy. `authorization` is the value of `proxy-authorization`, "" for none."""
+    """An HTTP proxy. `authorization` is the value of `proxy-authorization`, "" for none; `origin` the
+    variable that names the proxy, "" where it was given otherwise."""
 
     host: str
     port: int
     authorization: str = ""
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return f"the proxy {self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host!r}, {self.port})"  # the login is nobody's to read
 
 
 class Proxies(msgspec.Struct, frozen=True):
     """Which proxy to use for which scheme, as URLs ("" for none), and the hosts that are reached without one.
+
+    `origins` are the variables in which the two were found, for error texts.
 
     An entry of `no` is `*`, a host, a domain (its hosts are meant too), an address or a network, each with
     `:port` if it is meant for that port only (networks without). Loopback is always reached without a proxy.
@@ -52,17 +62,22 @@ class Proxies(msgspec.Struct, frozen=True):
     http: str = ""
     https: str = ""
     no: tuple[str, ...] = ()
+    origins: tuple[str, str] = ("", "")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Proxies:
         """HTTP_PROXY, HTTPS_PROXY, NO_PROXY; ALL_PROXY stands in. Lower case wins, as in curl."""
 
-        def read(name: str) -> str:
-            return environ.get(name.lower()) or environ.get(name) or ""
+        def read(*names: str) -> tuple[str, str]:
+            spellings = [spelling for name in names for spelling in (name.lower(), name)]
+            return next(((environ[name], name) for name in spellings if environ.get(name)), ("", ""))
 
-        every = read("ALL_PROXY")
-        no = tuple(entry for entry in read("NO_PROXY").replace(",", " ").split() if entry)
-        return cls(read("HTTP_PROXY") or every, read("HTTPS_PROXY") or every, no)
+        http, https = read("HTTP_PROXY", "ALL_PROXY"), read("HTTPS_PROXY", "ALL_PROXY")
+        no = tuple(entry for entry in read("NO_PROXY")[0].replace(",", " ").split() if entry)
+        return cls(http[0], https[0], no, (http[1], https[1]))
+
+    def __repr__(self) -> str:
+        return f"Proxies(origins={self.origins!r}, no={self.no!r})"  # the URLs may hold logins
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -86,8 +101,8 @@ class Target(msgspec.Struct, frozen=True):
 def locate(url: str, proxies: Proxies, *, guarded: bool = True) -> Target:
     """Takes an `http`, `https` or `http+unix` URL apart (whose host is a socket's path, percent-encoded).
 
-    Raises ValueError for any other text, AddressRefusedError, if `guarded`, for an address that is never
-    connected to.
+    Raises ValueError for any other text, ProxySettingError for a proxy that can't be used, and, if `guarded`,
+    AddressRefusedError for an address that is never connected to.
     """
     scheme, netloc, path = _split(url)
     if scheme == "http+unix" and netloc:
@@ -101,7 +116,7 @@ def locate(url: str, proxies: Proxies, *, guarded: bool = True) -> Target:
     port = port or (443 if tls else 80)
     if guarded:
         refuse(host)
-    proxy = _proxy_for(host, port, proxies.https if tls else proxies.http, proxies.no)
+    proxy = _proxy_for(host, port, tls, proxies)
     if proxy is not None and not tls:
         # plain HTTP: the proxy is spoken to as a server and told the whole URL (RFC 9112, 3.2.2)
         return Target(Route(proxy.host, proxy.port, proxy=proxy), netloc, f"http://{netloc}{path}")
@@ -181,25 +196,58 @@ def _embedded(address: _Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def _proxy_for(host: str, port: int, url: str, no: tuple[str, ...]) -> Proxy | None:
-    if not url or _is_loopback(host) or any(_exempts(entry, host, port) for entry in no):
+def _proxy_for(host: str, port: int, tls: bool, proxies: Proxies) -> Proxy | None:
+    url = proxies.https if tls else proxies.http
+    if not url or _is_loopback(host) or any(_exempts(entry, host, port) for entry in proxies.no):
         return None
-    from base64 import b64encode
-    from urllib.parse import unquote, urlsplit
+    return _proxy(url, proxies.origins[tls])
 
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    if parts.scheme != "http" or not parts.hostname:
-        # no login in the text
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        raise ValueError(
-            f"a proxy must be given as http://host:port, not {shown}: it is spoken to without TLS "
-            "(what goes through it to an https:// address is encrypted all the same)"
+
+def _proxy(url: str, origin: str) -> Proxy:
+    """The proxy that a text names. Raises ProxySettingError, which quotes nothing that may be of a login."""
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator:
+        scheme, rest = "http", url.strip()
+    end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+    login, _, place = rest[:end].rpartition("@")
+    host, port = _host_and_port(place)
+    why = _not_a_proxy(scheme.lower(), place if host else "", rest[end:], bare=not separator)
+    if not why and not host:
+        named, colon, _ = place.partition(":")
+        bad_port = colon and _host_and_port(named)[0] and _host_and_port(named) != ("", 0)
+        why = f"the port of {named!r} is none" if bad_port else "there is no host in it, or one that can't be"
+    if why:
+        write = "http://host:port"
+        raise ProxySettingError(
+            f"{origin or 'what was given as a proxy'} is no address of a proxy that can be used: {why}",
+            fix=f"Write {origin}={write} (with a login: http://user:password@host:port), or unset {origin}."
+            if origin
+            else f"Write {write} (with a login: http://user:password@host:port).",
         )
-    authorization = ""
-    if parts.username:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {b64encode(pair.encode()).decode()}"
-    return Proxy(parts.hostname, parts.port or 80, authorization)
+    return Proxy(host, port or 80, _basic(login) if login else "", origin)
+
+
+def _not_a_proxy(scheme: str, place: str, rest: str, *, bare: bool) -> str:
+    """Why a text that was taken apart names no proxy, as far as its form tells; "" when it may well."""
+    if "@" in rest:
+        return "its user name or password holds a character that must be written in percent form (/ as %2F)"
+    if scheme != "http":
+        if not scheme.isalnum():
+            return "it does not begin with http://"
+        shown = f"{scheme}://{place}" if place else f"{scheme}://…"
+        kind = "a SOCKS proxy" if scheme.startswith("socks") else "no HTTP proxy that is spoken to without TLS"
+        tunnels = " (what goes through one to an https:// address is encrypted all the same)"
+        return f"{shown} is {kind}, and there is only http://{'' if scheme.startswith('socks') else tunnels}"
+    return "it does not begin with http://" if bare and rest.strip("/") else ""
+
+
+def _basic(login: str) -> str:
+    """The value of `proxy-authorization` for the part of a URL before its `@`."""
+    from base64 import b64encode
+    from urllib.parse import unquote
+
+    name, _, password = login.partition(":")
+    return f"Basic {b64encode(f'{unquote(name)}:{unquote(password)}'.encode()).decode()}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -47,7 +47,7 @@ _set: Final = object.__setattr__
 class CitationCharLocation(Value):
     """Characters of a plain-text document; the end is exclusive."""
 
-    type: Literal["char_location"]
+    type: Literal["char_location"] = "char_location"
     cited_text: str
     document_index: int
     document_title: str | None = None
@@ -59,7 +59,7 @@ class CitationCharLocation(Value):
 class CitationPageLocation(Value):
     """Pages of a PDF, from 1; the end is exclusive."""
 
-    type: Literal["page_location"]
+    type: Literal["page_location"] = "page_location"
     cited_text: str
     document_index: int
     document_title: str | None = None
@@ -71,7 +71,7 @@ class CitationPageLocation(Value):
 class CitationContentBlockLocation(Value):
     """Blocks of a document made of blocks; the end is exclusive."""
 
-    type: Literal["content_block_location"]
+    type: Literal["content_block_location"] = "content_block_location"
     cited_text: str
     document_index: int
     document_title: str | None = None
@@ -83,7 +83,7 @@ class CitationContentBlockLocation(Value):
 class CitationsSearchResultLocation(Value):
     """Blocks of a `search_result` of the request; the end is exclusive."""
 
-    type: Literal["search_result_location"]
+    type: Literal["search_result_location"] = "search_result_location"
     cited_text: str
     search_result_index: int
     source: str
@@ -95,7 +95,7 @@ class CitationsSearchResultLocation(Value):
 class CitationsWebSearchResultLocation(Value):
     """A page that a web search found."""
 
-    type: Literal["web_search_result_location"]
+    type: Literal["web_search_result_location"] = "web_search_result_location"
     cited_text: str
     encrypted_index: str
     title: str | None = None
@@ -135,7 +135,7 @@ _citation: Final = one_of(
 class TextBlock(Value):
     """Text."""
 
-    type: Literal["text"]
+    type: Literal["text"] = "text"
     text: str
     citations: Items[TextCitation] | None = None
     _members: ClassVar = {"citations": each(_citation)}
@@ -144,7 +144,7 @@ class TextBlock(Value):
 class ThinkingBlock(Value):
     """What the model thought. It goes back unchanged, with its `signature`, when a conversation goes on."""
 
-    type: Literal["thinking"]
+    type: Literal["thinking"] = "thinking"
     thinking: str
     signature: str
 
@@ -152,14 +152,14 @@ class ThinkingBlock(Value):
 class RedactedThinkingBlock(Value):
     """Thinking that only the server can read. It goes back unchanged."""
 
-    type: Literal["redacted_thinking"]
+    type: Literal["redacted_thinking"] = "redacted_thinking"
     data: str
 
 
 class ToolUseBlock(Value):
     """A tool that the application is to run. `input` is a plain dict."""
 
-    type: Literal["tool_use"]
+    type: Literal["tool_use"] = "tool_use"
     id: str
     name: str
     input: dict[str, Any]
@@ -171,7 +171,7 @@ class ToolUseBlock(Value):
 class ServerToolUseBlock(Value):
     """A tool that the server runs. `input` is a plain dict."""
 
-    type: Literal["server_tool_use"]
+    type: Literal["server_tool_use"] = "server_tool_use"
     id: str
     name: str
     input: dict[str, Any]
@@ -215,6 +215,9 @@ block_of: Final = one_of(
 
 # --- messages ---
 
+# where beta features edit a request, what they did is told beside the message, or beside its last delta
+_TOLD_BESIDE: Final = frozenset(("context_management", "input_transformations"))
+
 
 class CacheCreation(Value):
     """Tokens written to the cache, by how long they are kept."""
@@ -249,7 +252,12 @@ class Usage(Value):
     server_tool_use: ServerToolUsage | None = None
     service_tier: Literal["standard", "priority", "batch"] | None = None
     speed: Literal["standard", "fast"] | None = None
+    iterations: Items[Loose] | None = None
+    fallback_credit: Loose | None = None
+    _beta: ClassVar = frozenset(("iterations", "fallback_credit"))
     _members: ClassVar = {
+        "iterations": loose,
+        "fallback_credit": loose,
         "cache_creation": one(CacheCreation),
         "output_tokens_details": one(OutputTokensDetails),
         "server_tool_use": one(ServerToolUsage),
@@ -265,7 +273,12 @@ class MessageDeltaUsage(Value):
     cache_read_input_tokens: int | None = None
     output_tokens_details: OutputTokensDetails | None = None
     server_tool_use: ServerToolUsage | None = None
+    iterations: Items[Loose] | None = None
+    fallback_credit: Loose | None = None
+    _beta: ClassVar = frozenset(("iterations", "fallback_credit"))
     _members: ClassVar = {
+        "iterations": loose,
+        "fallback_credit": loose,
         "output_tokens_details": one(OutputTokensDetails),
         "server_tool_use": one(ServerToolUsage),
     }
@@ -282,9 +295,15 @@ class Container(Loose):
 class RefusalStopDetails(Value):
     """Why the model was stopped with `stop_reason="refusal"`."""
 
-    type: Literal["refusal"]
+    type: Literal["refusal"] = "refusal"
     category: str | None = None
     explanation: str | None = None
+    recommended_model: str | None = None
+    fallback_has_prefill_claim: bool | None = None
+    fallback_credit_token: str | None = None
+    _beta: ClassVar = frozenset(
+        ("recommended_model", "fallback_has_prefill_claim", "fallback_credit_token")
+    )
 
 
 class Message(Value):
@@ -296,8 +315,8 @@ class Message(Value):
     """
 
     id: str
-    type: Literal["message"]
-    role: Literal["assistant"]
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
     model: str
     content: Items[ContentBlock]
     usage: Usage
@@ -306,13 +325,16 @@ class Message(Value):
     stop_details: RefusalStopDetails | None = None
     container: Container | None = None
     diagnostics: Loose | None = None
+    context_management: Loose | None = None
+    input_transformations: Items[Loose] | None = None
+    _beta: ClassVar = _TOLD_BESIDE
     _members: ClassVar = {
         "content": each(block_of),
         "usage": one(Usage),
         "stop_details": one(RefusalStopDetails),
         "container": one(Container),
         "diagnostics": loose,
-        "context_management": loose,  # beta
+        **dict.fromkeys(_TOLD_BESIDE, loose),
     }
 
     @property
@@ -326,6 +348,8 @@ class MessageTokensCount(Value):
     """How many input tokens a message would have."""
 
     input_tokens: int
+    context_management: Loose | None = None
+    _beta: ClassVar = frozenset(("context_management",))
 
 
 # --- events of a stream, as they come ---
@@ -334,35 +358,37 @@ class MessageTokensCount(Value):
 class TextDelta(Value):
     """More of a text block's text."""
 
-    type: Literal["text_delta"]
+    type: Literal["text_delta"] = "text_delta"
     text: str
 
 
 class InputJSONDelta(Value):
     """More of the JSON of a tool's input."""
 
-    type: Literal["input_json_delta"]
+    type: Literal["input_json_delta"] = "input_json_delta"
     partial_json: str
 
 
 class ThinkingDelta(Value):
     """More of a thinking block's thinking."""
 
-    type: Literal["thinking_delta"]
+    type: Literal["thinking_delta"] = "thinking_delta"
     thinking: str
+    estimated_tokens: int | None = None
+    _beta: ClassVar = frozenset(("estimated_tokens",))
 
 
 class SignatureDelta(Value):
     """A thinking block's signature, whole."""
 
-    type: Literal["signature_delta"]
+    type: Literal["signature_delta"] = "signature_delta"
     signature: str
 
 
 class CitationsDelta(Value):
     """One more citation of a text block."""
 
-    type: Literal["citations_delta"]
+    type: Literal["citations_delta"] = "citations_delta"
     citation: TextCitation
     _members: ClassVar = {"citation": _citation}
 
@@ -389,7 +415,7 @@ _DELTAS: Final[dict[Any, type[Value]]] = {
 class RawMessageStartEvent(Value):
     """The first event: the message, still without content."""
 
-    type: Literal["message_start"]
+    type: Literal["message_start"] = "message_start"
     message: Message
     _members: ClassVar = {"message": one(Message)}
 
@@ -407,26 +433,29 @@ class MessageDelta(Value):
 class RawMessageDeltaEvent(Value):
     """The last event but one: why the message ended, and its usage."""
 
-    type: Literal["message_delta"]
+    type: Literal["message_delta"] = "message_delta"
     delta: MessageDelta
     usage: MessageDeltaUsage
+    context_management: Loose | None = None
+    input_transformations: Items[Loose] | None = None
+    _beta: ClassVar = _TOLD_BESIDE
     _members: ClassVar = {
         "delta": one(MessageDelta),
         "usage": one(MessageDeltaUsage),
-        "context_management": loose,  # beta
+        **dict.fromkeys(_TOLD_BESIDE, loose),
     }
 
 
 class RawMessageStopEvent(Value):
     """The last event. Bedrock adds its own counts as `event["amazon-bedrock-invocationMetrics"]`."""
 
-    type: Literal["message_stop"]
+    type: Literal["message_stop"] = "message_stop"
 
 
 class RawContentBlockStartEvent(Value):
     """A block begins."""
 
-    type: Literal["content_block_start"]
+    type: Literal["content_block_start"] = "content_block_start"
     index: int
     content_block: ContentBlock
     _members: ClassVar = {"content_block": block_of}
@@ -435,7 +464,7 @@ class RawContentBlockStartEvent(Value):
 class RawContentBlockDeltaEvent(Value):
     """More of a block."""
 
-    type: Literal["content_block_delta"]
+    type: Literal["content_block_delta"] = "content_block_delta"
     index: int
     delta: RawContentBlockDelta
 
@@ -461,7 +490,7 @@ class RawContentBlockDeltaEvent(Value):
 class RawContentBlockStopEvent(Value):
     """A block is complete."""
 
-    type: Literal["content_block_stop"]
+    type: Literal["content_block_stop"] = "content_block_stop"
     index: int
 
 
@@ -525,7 +554,7 @@ def _then(event: _Told) -> Any:
 class TextEvent(_Told):
     """More text. `snapshot` is all the block's text up to this event."""
 
-    type: Literal["text"]
+    type: Literal["text"] = "text"
     text: str
 
     @cached_property
@@ -538,7 +567,7 @@ class TextEvent(_Told):
 class ThinkingEvent(_Told):
     """More thinking. `snapshot` is all the block's thinking up to this event."""
 
-    type: Literal["thinking"]
+    type: Literal["thinking"] = "thinking"
     thinking: str
 
     @cached_property
@@ -551,7 +580,7 @@ class ThinkingEvent(_Told):
 class InputJsonEvent(_Told):
     """More of a tool's input. `snapshot` is the input as far as it is complete up to this event."""
 
-    type: Literal["input_json"]
+    type: Literal["input_json"] = "input_json"
     partial_json: str
 
     @cached_property
@@ -563,7 +592,7 @@ class InputJsonEvent(_Told):
 class CitationEvent(_Told):
     """One more citation. `snapshot` are all of the block up to this event."""
 
-    type: Literal["citation"]
+    type: Literal["citation"] = "citation"
     citation: TextCitation
 
     @cached_property
@@ -576,14 +605,14 @@ class CitationEvent(_Told):
 class SignatureEvent(Value):
     """The signature of a thinking block."""
 
-    type: Literal["signature"]
+    type: Literal["signature"] = "signature"
     signature: str
 
 
 class CompactionEvent(Value):
     """A summary of the conversation so far has come (beta)."""
 
-    type: Literal["compaction"]
+    type: Literal["compaction"] = "compaction"
     content: str | None
     encrypted_content: str | None
 
