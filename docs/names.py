@@ -66,14 +66,15 @@ AS_OF: Final = {"""
 
 
 def _named(catalogs: list[Catalog]) -> Iterator[list[str]]:
-    """All names: the short ones, the newest model's first, then per model its id and its profiles' ids."""
-    newest_first = [model.id for model in reversed(catalogs[0].models)]
-    models = {model.id: model for model in catalogs[0].models}
-    for base in newest_first:
-        yield list(models[base].short_names)
-    for base in newest_first:
-        profiles = [profile for catalog in catalogs for profile in catalog.profiles]
-        yield list(dict.fromkeys([base, *(found.id for found in profiles if found.model.id == base)]))
+    """The names to propose, the newest model's first: short names and ids of models that have not ended.
+
+    Profiles' ids are left out: `endpoint` chooses among them, and a type checker prints all names there are
+    in each of its errors about a call.
+    """
+    newest = catalogs[-1]
+    living = [model for model in reversed(newest.models) if not newest.ended(model, newest.as_of)]
+    yield [name for model in living for name in model.short_names]
+    yield [model.id for model in living]
 
 
 def _legacy(models: Iterable[Model]) -> Iterator[str]:

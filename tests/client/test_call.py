@@ -12,6 +12,7 @@ from outcrop import (
     ModelError,
     PermissionDeniedError,
     RateLimitError,
+    ResidencyError,
     ServiceUnavailableError,
     StreamBrokenError,
     StreamCorruptedError,
@@ -252,6 +253,16 @@ class TestFallback:
             create(talk, settings)
         assert [s.url.split(".")[1] for s in talk.sent].count("us-east-1") == 1
         assert any("us-east-1: AccessDeniedException" in note for note in caught.value.__notes__)
+
+    def test_an_address_of_aws_in_one_region_serves_no_other(self):
+        fixed = "https://vpce-1-abc.bedrock-runtime.us-east-1.vpce.amazonaws.com"
+        settings = core(base_url=fixed, aws_region="us-east-1", fallback=["us-west-2", "regional"])
+        talk = Talk(THROTTLED, reply(200, MESSAGE))
+        create(talk, settings, model="claude-sonnet-4-5")
+        assert [header(s, "authorization").split("/")[2] for s in talk.sent] == ["us-east-1"] * 2
+        guarded = core(base_url=fixed, aws_region="eu-central-1", residency="eu")
+        with pytest.raises(ResidencyError, match="is in us-east-1"):
+            create(Talk(), guarded, model="claude-sonnet-4-5")
 
     def test_the_first_way_to_a_fallback_costs_nothing_of_the_budget(self):
         settings = core(fallback=["us-east-1"])

@@ -154,6 +154,59 @@ def test_contradictions_and_halves_in_the_arguments_are_refused_at_once(given, p
     assert SECRET not in f"{caught.value!r} {caught.value}"
 
 
+def test_exchanged_keys_are_told_wherever_they_are(home):
+    key_id = "AKIAIOSFODNN7EXAMPLE"
+    write(home, shared=f"[dev]\naws_access_key_id = {SECRET}\naws_secret_access_key = {key_id}\n")
+    in_environment = {"AWS_ACCESS_KEY_ID": SECRET, "AWS_SECRET_ACCESS_KEY": key_id}
+    for environ, keys, origin in (
+        ({}, {"access_key": SECRET, "secret_key": key_id}, "the arguments"),
+        ({}, {"access_key": "short/one", "secret_key": "ASIAIOSFODNN7EXAMPLE"}, "the arguments"),
+        (in_environment, {}, "the environment"),
+        (os.environ, {"profile": "dev"}, "profile 'dev' in ~/.aws/credentials"),
+    ):
+        text = refusal(environ=environ, **keys)
+        assert f"The access key and the secret key in {origin} look exchanged." in text
+        assert "aws_access_key=" in text
+
+
+@pytest.mark.parametrize(
+    ("access_key", "secret"),
+    [
+        ("AKIAIOSFODNN7EXAMPLE", SECRET),
+        ("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+        ("AKIDEXAMPLE", "secret"),
+        ("test", "AKIAIOSFODNN7EXAMPLE"),
+        (SECRET, SECRET),
+        (SECRET, "AKIA"),
+        (SECRET, "AKIAiosfodnn7example"),
+    ],
+)
+def test_keys_of_other_forms_are_taken_as_they_are(access_key, secret):
+    found = find({}, access_key=access_key, secret_key=secret).get()
+    assert (found.access_key, found.secret) == (access_key, secret)
+
+
+@pytest.mark.parametrize("name", ["access_key", "secret_key", "session_token", "profile"])
+@pytest.mark.parametrize("form", [" {}", "{} ", "  {}  "])
+def test_a_blank_around_an_argument_is_refused_and_one_in_the_environment_counts_as_in_botocore(name, form):
+    given = {"access_key": "AKIA", "secret_key": SECRET, "session_token": SECRET}
+    given[name] = form.format(given.get(name, "dev"))
+    text = refusal(environ={}, **given)
+    assert f"The argument aws_{name} begins or ends with a blank. Take it away: aws_{name}.strip()" in text
+    environ = {"AWS_ACCESS_KEY_ID": "AKIA ", "AWS_SECRET_ACCESS_KEY": " s"}
+    assert find(environ).get() == Credentials("AKIA ", " s")
+
+
+@pytest.mark.parametrize("name", ["access_key", "secret_key", "session_token", "profile", "api_key"])
+@pytest.mark.parametrize("value", [5, SECRET.encode(), [SECRET], object()])
+def test_an_argument_that_is_no_text_is_named_and_not_quoted(name, value):
+    given = {} if name == "api_key" else {"access_key": "AKIA", "secret_key": "s"}
+    whole = name if name == "api_key" else f"aws_{name}"
+    with pytest.raises(UsageError, match=f"^{whole} is a value of type {type(value).__name__}, ") as caught:
+        find({}, **(given | {name: value}))
+    assert SECRET not in str(caught.value)
+
+
 # ── the environment ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -655,6 +708,7 @@ def test_a_program_that_fails_is_a_credentials_error(home, program, part):
     write(home, f"[profile dev]\ncredential_process = {program}\n")
     text = refusal(profile="dev")
     assert part in text
+    assert "credential_process in profile 'dev' in ~/.aws/config" in text
     assert "Run it by hand" in text
 
 
@@ -699,7 +753,10 @@ def test_sts_that_refuses_is_quoted(home, standin, monkeypatch):
     standin.broken = True
     write(home, role(standin, monkeypatch))
     text = refusal(profile="dev")
-    assert "botocore: assume-role found no credentials: An error occurred (AccessDenied) when" in text
+    assert (
+        "botocore: assume-role found no credentials by role_arn in profile 'dev' in ~/.aws/config: "
+        "An error occurred (AccessDenied) when" in text
+    )
     assert "not you" in text
     assert "Check role_arn" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -462,11 +463,44 @@ def test_london_can_be_allowed_beside_the_union() -> None:
     assert only(placer.place("claude-sonnet-4-5")).model == f"eu.{SONNET_4_5}"
 
 
-@pytest.mark.parametrize("residency", ["ca", "", "europe", ["eu", "us-east-9"], [None]])
-def test_an_unknown_residency_is_told_all_that_are_valid(residency: object) -> None:
+@pytest.mark.parametrize(
+    ("residency", "meant"),
+    [
+        ("ca", "'ca-central-1'"),
+        ("europe", "'eu'"),
+        (" Europe ", "'eu'"),
+        ("USA", "'us'"),
+        ("japan", "'jp'"),
+        ("gloabl", "'global'"),
+        ("us-east1", "'us-east-1'"),
+        ("us-east-1a", "'us-east-1'"),
+        (["eu", "us-east-9"], "'us-east-"),
+        ("", ""),
+        ("atlantis", ""),
+    ],
+)
+def test_an_unknown_residency_is_told_what_may_be_meant(residency: object, meant: str) -> None:
     with pytest.raises(UsageError, match="is no geography and no region") as refused:
         Placer("eu-west-1", residency=residency)
-    assert all(place in refused.value.fix for place in [*LANDS, *REGIONS])
+    question = f"Did you mean {meant}" if meant else "Name geographies"
+    assert refused.value.fix.startswith(question)
+    assert all(repr(place) in refused.value.fix for place in LANDS)
+    assert len(refused.value.fix) < 200
+
+
+@pytest.mark.parametrize("name", ["residency", "fallback"])
+def test_a_list_in_one_text_and_things_that_are_no_words(name: str) -> None:
+    for text in ("eu,us", "eu, us", "eu us", "EU;US"):
+        with pytest.raises(UsageError, match=f"{name}={text!r}") as refused:
+            Placer("eu-west-1", **{name: text})
+        assert refused.value.fix == "Give a list: ['eu', 'us']"
+    for wrong in (5, b"eu", True, 1.5):
+        with pytest.raises(UsageError, match=f"{name}={wrong!r} is no list of words"):
+            Placer("eu-west-1", **{name: wrong})
+    for words in ([None], ["eu", 5], [b"eu"], {"eu": 1, 2: 3}):
+        with pytest.raises(UsageError, match="is no text") as refused:
+            Placer("eu-west-1", **{name: words})
+        assert refused.value.fix
 
 
 def test_a_guard_that_allows_nothing_is_a_mistake() -> None:
@@ -532,20 +566,47 @@ def test_a_single_fallback_need_not_be_a_list() -> None:
     ]
 
 
-@pytest.mark.parametrize("wrong", [["mars"], ["us-west"], [None], "everywhere"])
+@pytest.mark.parametrize("wrong", [["mars"], ["us-west"], "everywhere", ["regional", "gloabl"]])
 def test_a_fallback_that_is_no_word_of_ours_is_told_at_once(wrong: object) -> None:
-    with pytest.raises(UsageError, match="is no endpoint and no region"):
+    with pytest.raises(UsageError, match="is no endpoint and no region") as refused:
         Placer("us-west-2", fallback=wrong)
+    assert ("Did you mean 'global'?" in refused.value.fix) == ("gloabl" in wrong)
+    assert "'regional'" in refused.value.fix
 
 
-@pytest.mark.parametrize("wrong", ["europe", "", 5])
-def test_an_endpoint_that_is_none_is_told_at_once(wrong: object) -> None:
-    with pytest.raises(EndpointError, match="is none"):
-        Placer("us-west-2", endpoint=wrong)
-    with pytest.raises(EndpointError, match="is none"):
-        Placer("us-west-2").place("claude-sonnet-4-5", endpoint=wrong)
-    with pytest.raises(UsageError, match="edition='2031' is none"):
-        Placer("us-west-2", edition="2031")
+def test_no_fallback_may_be_written_as_none() -> None:
+    assert len(Placer("us-west-2", fallback=None).place("claude-sonnet-4-5")) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fix"),
+    [
+        ("gloabl", "Did you mean 'global'? There are "),
+        ("europe", "Did you mean 'eu'? There are "),
+        ("regionl", "Did you mean 'regional'? There are "),
+        ("us-east-1", "That is a region: write aws_region='us-east-1', endpoint='regional'."),
+        ("", "There are 'global', 'regional'"),
+        (5, "There are "),
+        (b"eu", "There are "),
+    ],
+)
+def test_an_endpoint_that_is_none_is_told_at_once(wrong: object, fix: str) -> None:
+    for ask in (
+        lambda: Placer("us-west-2", endpoint=wrong),
+        lambda: Placer("us-west-2").place("claude-sonnet-4-5", endpoint=wrong),
+    ):
+        with pytest.raises(EndpointError) as refused:
+            ask()
+        assert refused.value.what == f"endpoint={wrong!r} is no endpoint."
+        assert refused.value.fix.startswith(fix)
+
+
+@pytest.mark.parametrize("wrong", ["2031", "latest", None, 5, []])
+def test_an_edition_that_is_none_is_told_which_there_are(wrong: object) -> None:
+    with pytest.raises(UsageError) as refused:
+        Placer("us-west-2", edition=wrong)
+    assert refused.value.what == f"edition={wrong!r} is no edition."
+    assert refused.value.fix == "Choose 'guide' or '2026-11'."
 
 
 # --- what is kept ---
@@ -632,7 +693,12 @@ def test_the_drawn_routes_are_the_catalogues(edition: str) -> None:
     assert model_names.AS_OF[edition] == str(catalog.as_of)
 
 
-def test_editors_know_every_name() -> None:
-    text = Path(model_names.__file__).read_text(encoding="utf-8")
-    assert all(f'"{name}",' in text for name in every_name())
+def test_editors_propose_short_names_and_ids_of_models_that_have_not_ended() -> None:
+    newest = Catalog.load(editions()[-1])
+    living = [model for model in newest.models if not newest.ended(model, newest.as_of)]
+    text = Path(model_names.__file__).read_text(encoding="utf-8").partition("AS_OF")[0]
+    proposed = set(re.findall(r'"([a-z][a-z0-9.:-]+)",', text))
+    assert proposed == {name for model in living for name in (model.id, *model.short_names)}
+    assert {SONNET_4_5, "claude-sonnet-4-5"} <= proposed
+    assert HAIKU_3 not in proposed
     assert model_names.ModelName is str

@@ -1,8 +1,10 @@
 """Where calls go: regions and addresses out of arguments, environment and profiles."""
 
 import os
+import pathlib
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import botocore.exceptions
 import botocore.session
@@ -14,7 +16,14 @@ from hypothesis import strategies as st
 from outcrop.cli import awsprofile
 from outcrop.client.errors import ConfigFileError, UsageError
 from outcrop.client.profiles import Files
-from outcrop.client.settings import find_addresses, find_ca_bundle, find_region, is_aws
+from outcrop.client.settings import (
+    find_addresses,
+    find_ca_bundle,
+    find_region,
+    is_aws,
+    overlooked_region,
+    region_of,
+)
 
 LOCAL = "http://127.0.0.1:4000"
 AWS = "https://bedrock-runtime.{region}.amazonaws.com"
@@ -85,6 +94,46 @@ def test_a_malformed_region_is_refused_with_what_was_meant(text, fix):
 def test_an_empty_region_argument_is_refused():
     with pytest.raises(UsageError, match="the argument aws_region"):
         find_region("", None, {})
+
+
+@pytest.mark.parametrize("given", [5, b"us-east-1", ["us-east-1"], 1.5, True])
+def test_arguments_that_are_no_text_are_named_and_not_quoted(given):
+    for name, find in (
+        ("aws_region", lambda: find_region(given, None, {})),
+        ("aws_profile", lambda: find_region(None, given, {})),
+        ("aws_profile", lambda: find_addresses(None, given, {})),
+        ("base_url", lambda: find_addresses(given, None, {})),
+    ):
+        with pytest.raises(
+            UsageError, match=f"^{name} is a value of type {type(given).__name__}, "
+        ) as caught:
+            find()
+        assert caught.value.fix
+        assert "us-east-1" not in str(caught.value)
+
+
+def test_a_region_that_only_the_default_profile_names_is_known_for_a_hint(home):
+    files = Files(home)
+    region = find_region(None, None, home, files)
+    assert overlooked_region(region, None, home, files) == ""  # nobody has read the files
+    files.profile("default")
+    assert overlooked_region(region, None, home, files) == "sa-east-1"
+    for other in (find_region("us-east-1", None, {}), find_region(None, None, {"AWS_REGION": "us-east-1"})):
+        assert overlooked_region(other, None, home, files) == ""  # somebody chose it
+    # who names a profile does not get the default one's region in boto3 either
+    assert overlooked_region(region, "off", home, files) == ""
+    assert overlooked_region(region, None, home | {"AWS_PROFILE": "off"}, files) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[default]\n", "[default]\nregion = us-east-1\n", "[default]\nregion =\n  a = b\n"]
+)
+def test_no_hint_is_given_where_there_is_nothing_to_say(tmp_path, text):
+    (tmp_path / "config").write_text(text)
+    environ = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": "/none"}
+    files = Files(environ)
+    files.profile("default")
+    assert overlooked_region(find_region(None, None, environ), None, environ, files) == ""
 
 
 def test_a_malformed_region_in_a_profile_names_the_file(tmp_path):
@@ -212,6 +261,101 @@ def test_a_host_that_only_looks_like_awss_is_not():
     assert not is_aws("http://localhost/.amazonaws.com")
 
 
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [
+        ("https://bedrock-runtime.us-east-1.amazonaws.com", "us-east-1"),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com:443/prefix", "us-east-1"),
+        ("https://Bedrock-Runtime.EU-West-1.AmazonAWS.com.", "eu-west-1"),
+        ("https://bedrock.ap-northeast-1.amazonaws.com", "ap-northeast-1"),
+        ("https://sts.eu-central-1.amazonaws.com", "eu-central-1"),
+        ("https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("https://bedrock-fips.ca-central-1.amazonaws.com", "ca-central-1"),
+        ("https://bedrock-runtime.eu-west-3.api.aws", "eu-west-3"),
+        ("https://bedrock-runtime-fips.us-east-2.api.aws", "us-east-2"),
+        ("https://bedrock-runtime.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("https://bedrock-runtime.cn-north-1.api.amazonwebservices.com.cn", "cn-north-1"),
+        ("https://bedrock-runtime.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+        ("https://bedrock-runtime.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ("https://vpce-0a1b-2c3d.bedrock-runtime.us-east-1.vpce.amazonaws.com", "us-east-1"),
+        ("https://vpce-0a1b-2c3d-us-west-2a.bedrock-runtime.us-west-2.vpce.amazonaws.com", "us-west-2"),
+        ("https://vpce-0a1b-2c3d.bedrock-runtime-fips.us-east-1.vpce.amazonaws.com", "us-east-1"),
+        # none of AWS's: a gateway may lead anywhere
+        ("http://localhost:4000", ""),
+        ("http://[::1]:4000", ""),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com.example", ""),
+        ("https://us-east-1.amazonaws.com", ""),
+        ("https://abc.execute-api.us-east-1.amazonaws.com/prod", ""),
+        ("https://lb-1.us-east-1.elb.amazonaws.com", ""),
+        ("https://vpce-0a1b.execute-api.us-east-1.vpce.amazonaws.com", ""),
+        ("https://x.bedrock-runtime.us-east-1.amazonaws.com", ""),
+        ("https://gateway.example/bedrock-runtime.us-east-1.amazonaws.com", ""),
+        ("https://sts.amazonaws.com", ""),
+        (AWS, ""),  # whichever region is asked for
+        ("", ""),
+    ],
+)
+def test_the_region_in_a_host_of_awss(url, region):
+    assert region_of(url) == region
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=40) | st.text("htps:/.[]@awsmzon-1comvpe", max_size=40))
+def test_any_text_has_a_region_or_none(text):
+    assert isinstance(region_of(text), str)
+
+
+def test_the_addresses_that_we_make_are_in_the_region_they_are_made_for():
+    for region in botocore.session.Session().get_available_regions("bedrock-runtime"):
+        found = find_addresses(None, None, {}, region=region)
+        for url in (found.runtime, found.control, found.sts):
+            assert region_of(url.replace("{region}", region)) == region
+
+
+@pytest.mark.parametrize("module", ["httpx2", "httpx"])
+def test_a_url_of_a_library_is_as_good_as_text(module):
+    url = pytest.importorskip(module).URL("http://localhost:4000/prefix/")
+    assert find_addresses(url, None, {}).runtime == "http://localhost:4000/prefix"
+    assert find_addresses(urlsplit("http://localhost:4000/"), None, {}).runtime == LOCAL.replace(
+        "127.0.0.1", "localhost"
+    )
+    with pytest.raises(UsageError, match="is a value of type PosixPath"):
+        find_addresses(pathlib.Path("http://localhost:4000"), None, {})
+
+
+MODEL = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "call"),
+    [
+        ("http://localhost:4000", "/v1/messages"),
+        ("https://gateway.example/team/a", "/v1/messages"),
+        ("http://localhost:4000", "/v1/messages/count_tokens"),
+        ("http://localhost:4000", "/v1/chat/completions"),
+        ("http://localhost:4000", f"/model/{MODEL}/invoke"),
+        ("http://localhost:4000", f"/model/{MODEL.replace(':', '%3A')}/converse-stream"),
+        ("http://localhost:4000/model/x", f"/model/{MODEL}"),
+        ("http://localhost:4000", "/foundation-models"),
+    ],
+)
+def test_an_address_that_ends_in_a_calls_path_is_to_be_cut(prefix, call):
+    for slash in ("", "/"):
+        for origin, base_url, environ in (
+            ("the argument base_url", prefix + call + slash, {}),
+            ("AWS_ENDPOINT_URL", None, {"AWS_ENDPOINT_URL": prefix + call + slash}),
+        ):
+            with pytest.raises(UsageError) as caught:
+                find_addresses(base_url, None, environ)
+            assert caught.value.what.startswith(f"The address in {origin} ends in {call}, ")
+            assert caught.value.fix == f"Cut that off: {prefix}"
+
+
+@pytest.mark.parametrize("path", ["/v1", "/model", "/models", "/model/team-a", "/v1/messages/x", "/messages"])
+def test_other_paths_may_be_somebodys_prefix(path):
+    assert find_addresses(LOCAL + path, None, {}).runtime == LOCAL + path
+
+
 def test_configured_addresses_can_be_switched_off(home):
     off = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "TRUE", "AWS_ENDPOINT_URL": "http://all"}
     assert addresses(home, profile="dev", **off)[0] == AWS
@@ -291,12 +435,12 @@ def test_the_profile_that_outcrop_env_writes_leads_to_the_endpoint(tmp_path):
     assert find_addresses(None, "outcrop", environ, files)[:3] == (LOCAL,) * 3
     assert find_ca_bundle("outcrop", environ, files) == (
         "/data/bundle.pem",
-        "profile 'outcrop' in ~/.aws/config",
+        "ca_bundle of profile 'outcrop' in ~/.aws/config",
     )
 
 
 def test_the_bundle_of_a_named_profile(home):
-    assert find_ca_bundle("dev", home) == ("/ca.pem", "profile 'dev' in ~/.aws/config")
+    assert find_ca_bundle("dev", home) == ("/ca.pem", "ca_bundle of profile 'dev' in ~/.aws/config")
     assert find_ca_bundle("dev", home | {"AWS_CA_BUNDLE": "/other.pem"}) == ("", "")
     assert find_ca_bundle("off", home) == ("", "")
     assert find_ca_bundle(None, home) == ("", "")

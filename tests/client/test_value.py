@@ -4,18 +4,23 @@ import copy
 import datetime as dt
 import io
 import json
+import math
 import pickle
+import re
 import subprocess
 import sys
 import uuid
 from collections import deque
 from decimal import Decimal
+from enum import IntEnum, StrEnum
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from outcrop.client.errors import UsageError
+from outcrop.client.requests import NOT_GIVEN, omit
 from outcrop.client.value import Items, Value, each, encode, loose, one, one_of
 
 
@@ -69,13 +74,19 @@ def test_members_are_items_by_their_names_in_the_json():
         _ = value["label"]
 
 
-def test_a_value_is_no_collection():
-    with pytest.raises(TypeError, match="not iterable"):
-        iter(shape())
-    with pytest.raises(TypeError):
-        dict(shape())
+def test_a_value_gives_its_members_in_pairs_absent_ones_too():
+    value = Point.of({"x": 1, "new": 2})
+    assert dict(value) == {"x": 1, "y": 0, "label": None, "new": 2}
+    assert dict(shape())["points"] is not None
+    assert type(dict(shape())["points"][0]) is Point
     with pytest.raises(TypeError):
         hash(shape())
+
+
+def test_which_members_came_and_which_are_not_described():
+    value = Point.of({"x": 1, "new": 2})
+    assert value.model_fields_set == {"x", "new"}
+    assert value.model_extra == {"new": 2}
 
 
 @pytest.mark.parametrize("odd", [5, "text", [1], [[{"x": 1}]], [None, 1], {"x": None}, True])
@@ -100,7 +111,7 @@ def test_objects_of_no_known_kind_are_read_either_way_all_the_way_down():
     assert value.input == {"stays": {"a": "dict"}}
 
 
-METHODS = ["to_dict", "to_json", "model_dump", "model_dump_json", "replace", "get", "set_about"]
+METHODS = ["to_dict", "to_json", "model_dump", "model_dump_json", "model_copy", "replace", "get", "set_about"]
 PYTHONS = [
     "__deepcopy__",
     "__reduce_ex__",
@@ -111,6 +122,12 @@ PYTHONS = [
     "_members",
     "_late",
     "of",
+    "model_validate",
+    "model_fields_set",
+    "model_extra",
+    "__iter__",
+    "self",
+    "cls",
 ]
 
 
@@ -154,6 +171,112 @@ def test_equal_means_the_same_class_and_members():
 
 def test_completion_knows_members_nobody_has_heard_of():
     assert {"surprise", "to_dict"} <= set(dir(Point(surprise=1)))
+
+
+def test_members_named_like_pydantics_older_methods_can_be_read():
+    """Converse has a member `json`."""
+    value = loose({"json": {"a": 1}, "dict": 2, "copy": 3})
+    assert (value.json.a, value.dict, value.copy) == (1, 2, 3)
+    assert value.model_dump() == {"json": {"a": 1}, "dict": 2, "copy": 3}
+    assert copy.copy(value) == value == value.model_copy()
+
+
+# --- made by hand, and of what was kept ---
+
+
+class Dot(Value):
+    type: str = "dot"
+    x: int
+    centre: Point | None = None
+    hidden: int | None = None
+    _members = {"centre": one(Point)}  # noqa: RUF012
+    _beta = frozenset(("hidden",))
+
+
+def test_what_an_object_always_says_of_itself_is_added_by_hand_but_not_to_what_came():
+    assert Dot(x=1).to_dict() == {"type": "dot", "x": 1}
+    assert Dot(x=1, type="other").type == "other"
+    assert json.loads(encode([Dot(x=1)])) == [{"type": "dot", "x": 1}]
+    came = Dot.of({"x": 1})
+    assert came.type == "dot"
+    assert came.to_dict() == {"x": 1}
+    assert Dot(x=1).to_dict(exclude_defaults=True) == {"type": "dot", "x": 1}
+
+
+def test_members_of_beta_features_read_as_none_and_are_in_no_dict_unless_they_came():
+    assert Dot(x=1).hidden is None
+    assert "hidden" not in Dot(x=1).model_dump()
+    assert "hidden" not in dict(Dot(x=1))
+    assert Dot(x=1, hidden=2).model_dump()["hidden"] == 2
+
+
+def test_what_is_given_stays_the_givers():
+    raw = {"kind": "line", "points": [{"x": 1, "deep": [1]}], "centre": {"x": 2}}
+    before = copy.deepcopy(raw)
+    made = [
+        Shape(**raw),
+        Shape.model_validate(raw),
+        Shape.model_construct(**raw),
+        Shape.construct(None, **raw),
+        Shape(kind="line", points=[]).replace(**raw),
+        Shape(kind="line", points=[]).model_copy(update=raw),
+        Shape(kind="line", points=[]).copy(update=raw, deep=True),
+    ]
+    for value in made:
+        assert raw == before
+        assert value == made[0]
+        assert type(value.points[0]) is Point
+        value.points[0].deep.append(2)
+    assert raw == before
+
+
+def test_what_was_kept_is_read_back():
+    value = shape()
+    assert Shape.model_validate(value.model_dump(exclude_unset=True)) == value
+    assert Shape.model_validate(value.to_dict(mode="json")) == value
+    for text in (value.to_json(), value.to_json().encode(), bytearray(value.to_json().encode())):
+        assert Shape.model_validate_json(text) == value
+    assert Shape.model_validate(value) is value
+    assert Shape.model_validate(loose(value.to_dict())).kind == "line"
+    assert Shape.model_validate({"kind": "k", "points": [], "new": 1}, strict=True).new == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "what"),
+    [
+        (Shape, {"kind": "line"}, "This is no Shape: it has no points."),
+        (Shape, {}, "This is no Shape: it has no kind, points."),
+        (Shape, [], "A Shape is made of a dict, not of list."),
+        (Shape, None, "A Shape is made of a dict, not of NoneType."),
+        (Dot, {"type": "line", "x": 1}, "This is no Dot: its type is 'line', not 'dot'."),
+    ],
+)
+def test_what_is_of_another_kind_is_refused(kind, given, what):
+    for make in (kind.model_validate, lambda given: kind.model_validate_json(json.dumps(given))):
+        with pytest.raises(ValueError, match=re.escape(what)) as caught:
+            make(given)
+        assert isinstance(caught.value, UsageError)
+        assert caught.value.fix
+
+
+@pytest.mark.parametrize("text", ["", "{", "nul", b"\xff", "[1,]"])
+def test_text_that_is_no_json_is_refused(text):
+    with pytest.raises(UsageError, match="This is not JSON"):
+        Shape.model_validate_json(text)
+
+
+def test_copies_by_pydantics_names():
+    value = shape()
+    value.set_about(Known())
+    assert value.model_copy() == value.copy() == value
+    assert value.model_copy().points is value.points
+    assert value.model_copy(deep=True).points is not value.points
+    assert value.model_copy(deep=True).points == value.points
+    changed = value.model_copy(update={"centre": {"x": 7}}, deep=True)
+    assert changed.centre == Point(x=7)
+    assert changed._request_id == "req-1"
+    assert value.dict() == value.model_dump()
+    assert value.json(exclude_unset=True) == value.model_dump_json(exclude_unset=True)
 
 
 # --- never changing ---
@@ -373,7 +496,7 @@ def test_the_data_of_a_source_may_be_a_file(tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"\x89PNG")
     source = {"type": "base64", "media_type": "image/png"}
-    for data in (file, io.BytesIO(b"\x89PNG"), b"\x89PNG"):
+    for data in (file, io.BytesIO(b"\x89PNG"), b"\x89PNG", bytearray(b"\x89PNG"), memoryview(b"\x89PNG")):
         body = {"messages": [{"content": [{"type": "image", "source": {**source, "data": data}}]}]}
         assert json.loads(encode(body))["messages"][0]["content"][0]["source"]["data"] == "iVBORw=="
 
@@ -386,7 +509,23 @@ def test_the_data_of_a_source_may_be_a_file(tmp_path):
             {"messages": iter([{"content": iter([{}, {"source": object()}])}])},
             r"messages\[0\].content\[1\].s",
         ),
-        ({"tools": [{"input_schema": {"a-b": print}}]}, r"tools\[0\].input_schema\['a-b'\]: "),
+        (
+            {"tools": [{"input_schema": {"a-b": print}}]},
+            r"tools\[0\].input_schema\['a-b'\]: the function print",
+        ),
+        ({"output_format": Shape}, r"output_format: the class .*\.Shape has no form in JSON"),
+        ({"tools": [dict]}, r"tools\[0\]: the class builtins.dict"),
+        ({"messages": [{"content": shape}]}, r"messages\[0\].content: the function shape"),
+        ({"messages": [omit]}, r"messages\[0\]: outcrop.client.requests.Omit"),
+        ({"messages": [{"content": b"Hello"}]}, r"messages\[0\].content is bytes: decode it"),
+        ({"messages": [{"content": memoryview(b"Hello")}]}, r"messages\[0\].content is memoryview"),
+        ({"system": bytearray(b"Hello")}, "system is bytearray"),
+        ({"messages": [{"content": [{"type": "text", "text": b""}]}]}, r"content\[0\].text is bytes"),
+        ({"stop_sequences": ["a", b"b"]}, r"stop_sequences\[1\] is bytes"),
+        ({"a": {"type": "text", "media_type": "text/plain", "data": b""}}, "a.data is bytes"),
+        ({"a": {"type": "base64", "bytes": b""}}, "a.bytes is bytes"),
+        ({"temperature": 0.5, "input": {"x": [217, 1, b"a"]}}, r"input.x\[2\] is bytes"),
+        ({"a": "\u0178" * 80, "tools": Items([Point(x=b"a")])}, r"tools\[0\].x is bytes"),
         ({"messages": [Point(x=object())]}, r"messages\[0\].x: "),
         ({"metadata": {("a", "b"): 1}}, "metadata: .*can't be a name"),
         ({"image": io.BytesIO(b"")}, "image: _io.BytesIO"),
@@ -396,6 +535,88 @@ def test_the_data_of_a_source_may_be_a_file(tmp_path):
 def test_what_has_no_form_in_json_is_named_by_its_place(body, where):
     with pytest.raises(TypeError, match=where):
         encode(body)
+
+
+@pytest.mark.parametrize("size", [0, 1, 200, 300, 70_000])
+@pytest.mark.parametrize("before", ["", "a", "é", "ł" * 70, "ځ", "a" * 196, "a" * 0x1C4, "a" * 0xC400])
+def test_bytes_are_found_wherever_they_are(size, before):
+    for body in (
+        {"text": b"a" * size},
+        {before: b"a" * size},
+        {"content": [before, b"a" * size]},
+        [before, {"content": [{"x": before, "y": b"a" * size}]}],
+    ):
+        with pytest.raises(TypeError, match="is bytes: decode it"):
+            encode(body)
+
+
+@pytest.mark.parametrize(
+    "number", [math.nan, -math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("-Infinity")]
+)
+def test_numbers_that_json_has_no_form_for_are_named_by_their_place(number):
+    with pytest.raises(ValueError, match="^temperature is -?(nan|inf|NaN|Infinity), a number that JSON"):
+        encode({"max_tokens": 1, "temperature": number})
+    with pytest.raises(ValueError, match=r"^messages\[0\].input.x\[1\] is"):
+        encode({"messages": [{"input": {"x": (1.0, number)}}], "a": 10**30})
+
+
+def test_numbers_and_texts_of_classes_of_their_own_are_numbers_and_texts():
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self):
+            return "another"
+
+    class Share(float):
+        pass
+
+    class Size(IntEnum):
+        LARGE = 3
+
+    class Role(StrEnum):
+        USER = "user"
+
+    body = {"a": Text("text"), "b": Share(0.5), "c": Size.LARGE, "d": Role.USER, "e": "NaN"}
+    assert json.loads(encode(body)) == {"a": "text", "b": 0.5, "c": 3, "d": "user", "e": "NaN"}
+
+
+def test_what_is_omitted_is_left_out_at_any_depth():
+    body = {"metadata": {"user_id": omit}, "tools": [{"name": "a", "strict": NOT_GIVEN, "x": {"y": omit}}]}
+    assert json.loads(encode(body)) == {"metadata": {}, "tools": [{"name": "a", "x": {}}]}
+
+
+def test_what_contains_itself_is_named_by_its_place():
+    content: list = [{"type": "text", "text": "a"}]
+    content.append({"type": "tool_result", "content": content})
+    with pytest.raises(
+        TypeError, match=r"messages\[0\].content\[1\].content is one of the objects that it is in"
+    ):
+        encode({"messages": [{"role": "user", "content": content}]})
+    twice = [1]
+    assert encode({"a": [twice, twice]}) == b'{"a":[[1],[1]]}'
+
+
+def test_what_is_nested_too_deeply_says_so():
+    deep: list = []
+    for _ in range(20_000):
+        deep = [deep]
+    with pytest.raises(TypeError, match="nested too deeply"):
+        encode({"messages": deep})
+
+
+def test_bytes_are_sent_as_base64_where_binary_data_belongs():
+    body = {
+        "messages": [
+            {"content": [{"image": {"format": "png", "source": {"bytes": b"\x89PNG"}}}]},
+            {"content": [{"reasoningContent": {"redactedContent": b"\xff"}}]},
+            {"content": [{"source": {"type": "base64", "media_type": "a/b", "data": b"\xff\xfe"}}]},
+            {"content": "ł" * 300},
+        ]
+    }
+    sent = json.loads(encode(body))["messages"]
+    assert sent[0]["content"][0]["image"]["source"]["bytes"] == "iVBORw=="
+    assert sent[1]["content"][0]["reasoningContent"]["redactedContent"] == "/w=="
+    assert sent[2]["content"][0]["source"]["data"] == "//4="
 
 
 def test_half_a_character_is_named_by_its_place():

@@ -16,36 +16,57 @@ import outcrop
 from outcrop import (
     AnthropicBedrock,
     APIConnectionError,
+    APIResponse,
     APIResponseValidationError,
     APIStatusError,
     AsyncAnthropicBedrock,
+    AsyncAPIResponse,
     AsyncMessageStream,
     AsyncStream,
     EndpointError,
     MessageStream,
+    NotGiven,
+    Omit,
     RateLimitError,
     Stream,
     StreamBrokenError,
     Timeout,
     UsageError,
 )
-from outcrop.client.params import ConverseParams, MessageParam, MessageParams
 from outcrop.types import (
+    Base64ImageSourceParam,
+    CacheControlEphemeralParam,
     CacheCreation,
     CitationPageLocation,
+    ClientOptions,
     ContentBlock,
+    ContentBlockParam,
     ContentBlockStopEvent,
     ConverseDeltaEvent,
+    ConverseMessageStop,
+    ConverseParams,
     ConverseResponse,
     ConverseStreamEvent,
+    ConverseToolUse,
+    Cost,
+    Endpoint,
     Event,
+    Headers,
     Identity,
+    ImageBlockParam,
     InputJSONDelta,
+    Items,
+    Loose,
     Message,
+    MessageCreateParamsStreaming,
     MessageDeltaUsage,
+    MessageParam,
+    MessageParams,
     MessageStopEvent,
     MessageStreamEvent,
     MessageTokensCount,
+    Model,
+    ModelName,
     ModelSummary,
     ProfileSummary,
     RawContentBlockDelta,
@@ -57,19 +78,28 @@ from outcrop.types import (
     RawMessageStopEvent,
     RawMessageStreamEvent,
     RedactedThinkingBlock,
+    Response,
     ServerToolUseBlock,
     StopReason,
     TextBlock,
+    TextBlockParam,
     TextDelta,
     TextEvent,
     ThinkingBlock,
+    ThinkingConfigParam,
     ThinkingDelta,
     TokenUsage,
+    ToolChoiceParam,
+    ToolParam,
+    ToolResultBlockParam,
+    ToolUnionParam,
     ToolUseBlock,
     UnknownBlock,
     UnknownEvent,
     Usage,
+    Value,
 )
+from outcrop.types.beta import BetaMessage, BetaMessageParam, BetaTextBlock, BetaToolParam
 
 HELLO: list[MessageParam] = [{"role": "user", "content": "Hello"}]
 
@@ -188,10 +218,83 @@ def refused(client: AnthropicBedrock) -> None:
     client.messages.count_tokens(model="m", messages=HELLO, max_tokens=9)  # type: ignore[call-arg]
 
 
-def from_a_typed_dict(client: AnthropicBedrock) -> None:
-    params: MessageParams = {"model": "claude-haiku-4-5", "max_tokens": 9, "messages": HELLO}
+def not_given(client: AnthropicBedrock, system: str | None, thinking: bool, stream: bool) -> None:
+    client.messages.create(
+        model="m",
+        max_tokens=9,
+        messages=HELLO,
+        system=system if system is not None else outcrop.omit,
+        thinking={"type": "enabled", "budget_tokens": 1024} if thinking else outcrop.NOT_GIVEN,
+        temperature=outcrop.omit,
+        endpoint=outcrop.omit,
+        timeout=outcrop.NOT_GIVEN,
+        extra_headers={"x-a": outcrop.omit, "x-b": None},
+    )
+    assert_type(client.messages.create(model="m", max_tokens=9, messages=HELLO, stream=outcrop.omit), Message)
+    assert_type(outcrop.omit, Omit)
+    temperature: float | NotGiven = outcrop.NOT_GIVEN
+    client.messages.create(model="m", max_tokens=9, messages=HELLO, temperature=temperature)
+    client.with_options(timeout=outcrop.NOT_GIVEN, max_retries=outcrop.omit, endpoint=None)
+
+
+def as_written_for_anthropic(client: AnthropicBedrock, model: Model) -> Message:
+    """What such code is made of: parts with their types, put together."""
+    cached: CacheControlEphemeralParam = {"type": "ephemeral", "ttl": "1h"}
+    system: list[TextBlockParam] = [{"type": "text", "text": "Be brief.", "cache_control": cached}]
+    source: Base64ImageSourceParam = {"type": "base64", "media_type": "image/png", "data": b"\x89PNG"}
+    image: ImageBlockParam = {"type": "image", "source": source}
+    result = ToolResultBlockParam(type="tool_result", tool_use_id="t", content=[image])
+    blocks: list[ContentBlockParam] = [{"type": "text", "text": "Look:"}, image, result]
+    messages: list[MessageParam] = [MessageParam(role="user", content=blocks)]
+    look: ToolParam = {"name": "look", "input_schema": {"type": "object"}, "cache_control": cached}
+    tools: list[ToolUnionParam] = [look, {"type": "bash_20250124", "name": "bash"}]
+    choice: ToolChoiceParam = {"type": "tool", "name": "look"}
+    thinking: ThinkingConfigParam = {"type": "enabled", "budget_tokens": 1024}
+
+    TextBlockParam(type="text", txt="")  # type: ignore[typeddict-unknown-key, typeddict-item]
+    wrong: ThinkingConfigParam = {"type": "enabled"}  # type: ignore[misc, assignment]
+    assert wrong
+    return client.messages.create(
+        model=model,
+        max_tokens=2048,
+        messages=messages,
+        system=system,
+        tools=tools,
+        tool_choice=choice,
+        thinking=thinking,
+    )
+
+
+def with_beta_names(client: AnthropicBedrock, tool: BetaToolParam) -> str:
+    messages: list[BetaMessageParam] = [{"role": "user", "content": "Hello"}]
+    reply: BetaMessage = client.beta.messages.create(
+        model="m", max_tokens=9, messages=messages, tools=[tool], betas=["b"]
+    )
+    assert_type(reply.context_management, Loose | None)
+    assert_type(reply.usage.iterations, Items[Loose] | None)
+    return "".join(block.text for block in reply.content if isinstance(block, BetaTextBlock))
+
+
+def from_any_dict(client: AnthropicBedrock, block: dict[str, str], known: dict[str, Any]) -> None:
+    client.messages.create(
+        model="m", max_tokens=9, messages=[{"role": "user", "content": [block, known]}], tools=[known]
+    )
+    client.messages.create(**known)
+    # mypy makes Any of overloads that were chosen by Any; this is as good as it gets
+    stream: Stream[Event] = client.messages.create(**known, stream=True)
+    assert stream
+
+
+def from_a_typed_dict(client: AnthropicBedrock, endpoint: Endpoint, name: ModelName) -> None:
+    params: MessageParams = {"model": name, "max_tokens": 9, "messages": HELLO, "endpoint": endpoint}
     params["temperature"] = 0.5
     assert_type(client.messages.create(**params), Message)
+    assert_type(client.messages.create(**params, stream=False), Message)
+    assert_type(client.messages.create(**params, stream=True), Stream[Event])
+    streaming: MessageCreateParamsStreaming = {**params, "stream": True}
+    assert_type(client.messages.create(**streaming), Stream[Event])
+    options: ClientOptions = {"max_retries": 5}
+    assert_type(client.with_options(**options), AnthropicBedrock)
     with client.messages.stream(**params) as stream:
         assert_type(stream, MessageStream)
 
@@ -227,10 +330,50 @@ def message(reply: Message) -> None:
     reply.usage.inputTokens  # type: ignore[attr-defined]
 
 
+def lists_do_not_change(reply: Message, block: TextBlock) -> None:
+    reply.content.append(block)  # type: ignore[arg-type]
+    reply.content.extend([block])  # type: ignore[arg-type]
+    reply.content.insert(0, block)  # type: ignore[arg-type]
+    reply.content.pop()  # type: ignore[call-arg]
+    reply.content.remove(block)  # type: ignore[arg-type]
+    reply.content.clear()  # type: ignore[call-arg]
+    reply.content.reverse()  # type: ignore[call-arg]
+    reply.content.sort()  # type: ignore[call-arg]
+    reply.content[0] = block  # type: ignore[index, assignment]
+    del reply.content[0]  # type: ignore[arg-type]
+    reply.content += [block]  # type: ignore[misc, arg-type]
+    assert_type(reply.content[0], ContentBlock)
+    assert_type(reply.content[1:], list[ContentBlock])
+    assert_type([*reply.content, block], list[ContentBlock])
+
+
+def by_hand() -> None:
+    """For tests of an application, and for conversations that were kept."""
+    text = TextBlock(text="Hi")
+    assert_type(text.type, Literal["text"])
+    message = Message(
+        id="msg_1", model="m", content=Items([text]), usage=Usage(input_tokens=1, output_tokens=1)
+    )
+    assert_type(message.role, Literal["assistant"])
+    assert_type(Message.model_validate({"id": "msg_1"}), Message)
+    assert_type(Message.model_validate_json(b"{}"), Message)
+    assert_type(Message.model_construct(id="msg_1"), Message)
+    assert_type(message.model_copy(update={"model": "n"}, deep=True), Message)
+    assert_type(message.copy(), Message)
+    assert_type(message.dict(), dict[str, Any])
+    assert_type(message.json(), str)
+    assert_type(dict(message), dict[str, Any])
+    assert_type(message.model_fields_set, set[str])
+
+    TextBlock(txt="")  # type: ignore[call-arg]
+    TextBlock(text="", type="thinking")  # type: ignore[arg-type]
+
+
 def cost(reply: Message, converse: ConverseResponse) -> Decimal:
     if reply.cost is None or converse.cost is None:
         return Decimal(0)
     both = reply.cost + converse.cost
+    assert_type(both, Cost)
     assert_type(both.usd, Decimal)
     assert_type(float(both), float)
     assert_type(both.lines[0].amount, Decimal)
@@ -398,6 +541,50 @@ def helper_event(event: MessageStreamEvent) -> None:
         assert_type(event.message, Message)
 
 
+# --- raw responses ---
+
+
+def raw(client: AnthropicBedrock, stream: bool) -> None:
+    create = client.with_raw_response.messages.create
+    reply = client.messages.with_raw_response.create(model="m", max_tokens=9, messages=HELLO)
+    assert_type(reply, APIResponse[Message])
+    assert_type(reply.parse(), Message)
+    assert_type(reply.http_response, Response)
+    assert_type(reply.headers, Headers)
+    assert_type(reply.headers["date"], str)
+    assert_type(reply.headers.get("date"), str | None)
+    assert_type(reply.headers.get("date", ""), str)
+    assert_type(reply.headers.get("date", 0), str | int)
+    assert_type(
+        create(model="m", max_tokens=9, messages=HELLO, stream=True),
+        APIResponse[Stream[RawMessageStreamEvent]],
+    )
+    assert_type(
+        create(model="m", max_tokens=9, messages=HELLO, stream=stream),
+        APIResponse[Message] | APIResponse[Stream[RawMessageStreamEvent]],
+    )
+    assert_type(
+        client.with_raw_response.messages.count_tokens(model="m", messages=HELLO),
+        APIResponse[MessageTokensCount],
+    )
+    create(model="m", messages=HELLO)  # type: ignore[call-overload]
+
+
+async def raw_awaited(client: AsyncAnthropicBedrock) -> None:
+    create = client.messages.with_raw_response.create
+    assert_type(await create(model="m", max_tokens=9, messages=HELLO), AsyncAPIResponse[Message])
+    streamed = await create(model="m", max_tokens=9, messages=HELLO, stream=True)
+    assert_type(streamed, AsyncAPIResponse[AsyncStream[RawMessageStreamEvent]])
+    assert_type(await streamed.parse(), AsyncStream[RawMessageStreamEvent])
+
+
+def timeouts(timeout: Timeout) -> None:
+    assert_type(timeout.connect, float | None)
+    assert_type(timeout.stall, float | None)
+    timeout.write
+    timeout.idle  # type: ignore[attr-defined]
+
+
 # --- asyncio ---
 
 
@@ -413,6 +600,9 @@ async def awaited(client: AsyncAnthropicBedrock, stream: bool) -> None:
     assert_type(await client.converse_stream(model="m", messages=[]), AsyncStream[ConverseStreamEvent])
     assert_type(await client.identity(), Identity)
     assert_type(await client.models.get("claude-sonnet-4-5"), ModelSummary | ProfileSummary)
+    assert_type(await client.models.list(kind="foundation-model"), list[ModelSummary])
+    params: MessageParams = {"model": "m", "max_tokens": 9, "messages": HELLO}
+    assert_type(await create(**params, stream=True), AsyncStream[Event])
 
     create(model="m", max_tokens=9, messages=HELLO).content  # type: ignore[attr-defined]
     with client:  # type: ignore[attr-defined]
@@ -457,6 +647,7 @@ def conversed(client: AnthropicBedrock) -> None:
     )
     assert_type(reply.output.message.role, Literal["assistant", "user"])
     assert_type(reply.output.message.content[0].text, str | None)
+    assert_type(reply.output.message.content[0].toolUse, ConverseToolUse | None)
     assert_type(reply.stopReason, str)
     assert_type(reply.usage, TokenUsage)
     assert_type(reply.usage.outputTokens, int)
@@ -466,6 +657,13 @@ def conversed(client: AnthropicBedrock) -> None:
             if event.contentBlockDelta is not None:
                 assert_type(event.contentBlockDelta, ConverseDeltaEvent)
                 assert_type(event.contentBlockDelta.delta.text, str | None)
+                if event.contentBlockDelta.delta.toolUse is not None:
+                    assert_type(event.contentBlockDelta.delta.toolUse.input, str)
+            if event.contentBlockStart is not None and event.contentBlockStart.start.toolUse is not None:
+                assert_type(event.contentBlockStart.start.toolUse.name, str)
+            if event.messageStop is not None:
+                assert_type(event.messageStop, ConverseMessageStop)
+                assert_type(event.messageStop.stopReason, str)
             if event.metadata is not None:
                 assert_type(event.metadata.usage.totalTokens, int)
     client.converse(modelId="m", messages=[])  # type: ignore[call-arg]
@@ -473,7 +671,9 @@ def conversed(client: AnthropicBedrock) -> None:
 
 def listed(client: AnthropicBedrock) -> None:
     assert_type(client.identity().arn, str)
-    for model in client.models.list(kind="inference-profile", provider=None):
+    assert_type(client.models.list(kind="foundation-model")[0], ModelSummary)
+    assert_type(client.models.list(kind="inference-profile")[0], ProfileSummary)
+    for model in client.models.list(provider=None):
         assert_type(model.id, str)
         assert_type(model.status, str)
         assert_type(model.regions, tuple[str, ...])
@@ -481,7 +681,14 @@ def listed(client: AnthropicBedrock) -> None:
             assert_type(model, ModelSummary)
         else:
             assert_type(model, ProfileSummary)
-    client.models.list(kind="model")  # type: ignore[arg-type]
+    client.models.list(kind="model")  # type: ignore[call-overload]
+
+
+def anything(value: Value, loose: Loose) -> None:
+    assert_type(value.to_dict(), dict[str, Any])
+    assert_type(value["text"], Any)
+    loose.whatever.it.is_called
+    value.whatever  # type: ignore[attr-defined]
 
 
 # --- errors ---

@@ -1199,7 +1199,7 @@ def test_authorities_may_be_given_as_a_trust(run: Run, certificate: tuple[str, s
 def test_authorities_that_cannot_be_read_are_told_early_and_late(run: Run, tmp_path: Path) -> None:
     async def test() -> None:
         client = Client(ca_file=str(tmp_path / "none.pem"), proxies=DIRECT)
-        with pytest.raises(OSError, match="does not exist"):
+        with pytest.raises(CertificateError, match="does not exist"):
             client.tls()
         with pytest.raises(CertificateError, match="does not exist"):
             await get(client, "https://127.0.0.1:1/")
@@ -1334,8 +1334,7 @@ def test_a_proxy_that_says_no_is_told_as_such(
             client = Client(proxies=Proxies(https=proxy.address))
             with pytest.raises(ProxyError, match=f"the proxy {proxy.address} ") as caught:
                 await post(client, "https://far.example/")
-            said = answer[9:12]
-            assert caught.value.status == (int(said) if said.isdigit() else 0)
+            assert caught.value.status == (int(answer[9:12]) if answer.endswith(b"\r\n\r\n") else 0)
             assert client.open_connections() == 0
             await client.close()
 
@@ -1428,15 +1427,10 @@ def test_proxies_are_read_from_the_environment() -> None:
         "no_proxy": "x, y z",
         "ALL_PROXY": "http://c:3",
     }
-    assert Proxies.from_environment(environ) == Proxies("http://c:3", "http://b:2", ("x", "y", "z"))
+    assert Proxies.from_environment(environ) == Proxies(
+        "http://c:3", "http://b:2", ("x", "y", "z"), ("ALL_PROXY", "https_proxy")
+    )
     assert Proxies.from_environment({}) == DIRECT
-
-
-@pytest.mark.parametrize("proxy", ["https://me:secret@p:3128", "socks5://me:secret@p:1080"])
-def test_a_proxy_of_a_kind_we_do_not_speak_to_is_refused(proxy: str) -> None:
-    with pytest.raises(ValueError, match=r"http://host:port, not \w+://p:") as caught:
-        locate("https://a.example/", Proxies(https=proxy))
-    assert "secret" not in str(caught.value)
 
 
 # -- loops that end, clients that are dropped, processes that fork

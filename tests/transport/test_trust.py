@@ -162,8 +162,9 @@ def test_certifi_stands_in_for_a_system_without_authorities(
     monkeypatch.setattr(certifi, "where", lambda: ca)
     assert authorities(Trust(environ={})) == {serial(ca)}
     monkeypatch.setitem(sys.modules, "certifi", None)
-    with pytest.raises(CertificateError, match="AWS_CA_BUNDLE"):
+    with pytest.raises(CertificateError, match="no certificate authorities") as caught:
         Trust(environ={}).context()
+    assert "AWS_CA_BUNDLE" in caught.value.fix
 
 
 def test_a_request_without_tls_imports_no_tls() -> None:

@@ -61,6 +61,10 @@ class Exchange:
     def end(self) -> None:
         self.send(b"0\r\n\r\n")
 
+    def receive_some(self) -> None:
+        """Takes what the client says first, whatever it is, and leaves it at that."""
+        self.sock.recv(65536)
+
     def reset(self) -> None:
         """The connection breaks off with a TCP reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -14,6 +14,7 @@ from outcrop.catalog import facts
 
 if TYPE_CHECKING:
     from decimal import Context, Decimal
+    from typing import overload
 
 # The kinds of tokens, as the price table names them, and what a reader is told they are.
 _KINDS: Final = (
@@ -151,6 +152,13 @@ class Cost:
 
     def __format__(self, spec: str) -> str:
         return format(self.usd, spec) if spec else str(self)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __add__(self, other: Cost) -> Cost: ...
+        @overload
+        def __add__(self, other: object) -> Any: ...
 
     def __add__(self, other: object) -> Any:
         if isinstance(other, Cost):

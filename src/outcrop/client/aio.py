@@ -18,9 +18,11 @@ from outcrop.client import operations
 from outcrop.client.core import CLOSED, MAKE_ANOTHER, ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.responses import AsyncAPIResponse
+from outcrop.client.signatures import takes
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
+    from builtins import list as List  # noqa: N812 - in `models`, `list` is a method
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
     from types import TracebackType
     from typing import Literal, Self, Unpack, overload
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         MessageParams,
     )
     from outcrop.client.replies import Response
+    from outcrop.client.requests import Omit
     from outcrop.types import (
         ConverseResponse,
         ConverseStreamEvent,
@@ -90,12 +93,76 @@ class AsyncAnthropicBedrock(ClientBase):
         """The same calls, giving status and headers beside the result."""
         return AsyncRawClient(self._carrier)
 
+    @takes("ConverseParams")
     async def converse(self, **params: Unpack[ConverseParams]) -> ConverseResponse:
-        """AWS's Converse: its members by their names, `model` as everywhere here. Bytes go in as bytes."""
+        """AWS's Converse.
+
+            reply = await client.converse(
+                model="claude-sonnet-4-5",
+                messages=[{"role": "user", "content": [{"text": "Hello"}]}],
+                inferenceConfig={"maxTokens": 1024},
+            )
+            print(reply.output.message.content[0].text)
+
+        Required:
+            model           as everywhere here: a short name, an id, an inference profile's id, or an ARN
+            messages        the conversation: [{"role": "user", "content": [{"text": …}]}]; bytes as bytes
+
+        What is asked, by AWS's names:
+            system          what the model is told before the conversation: [{"text": …}]
+            inferenceConfig maxTokens, temperature, topP, stopSequences
+            toolConfig      tools and toolChoice
+            additionalModelRequestFields
+                            what the model has beside Converse: thinking, top_k, anthropic_beta
+            additionalModelResponseFieldPaths, guardrailConfig, outputConfig, performanceConfig,
+            promptVariables, requestMetadata, serviceTier
+                            as in AWS's API
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         return await self._carrier.run(operations.converse(self._core, dict(params)))
 
+    @takes("ConverseParams")
     async def converse_stream(self, **params: Unpack[ConverseParams]) -> AsyncStream[ConverseStreamEvent]:
-        """AWS's ConverseStream: events with one member each, as boto3 gives them."""
+        """AWS's Converse as a stream: events with one member each, as boto3 gives them.
+
+            async with await client.converse_stream(
+                model="claude-sonnet-4-5", messages=[{"role": "user", "content": [{"text": "Hello"}]}]
+            ) as stream:
+                async for event in stream:
+                    if event.contentBlockDelta:
+                        print(event.contentBlockDelta.delta.text or "", end="")
+
+        Required:
+            model           as everywhere here: a short name, an id, an inference profile's id, or an ARN
+            messages        the conversation: [{"role": "user", "content": [{"text": …}]}]; bytes as bytes
+
+        What is asked, by AWS's names:
+            system          what the model is told before the conversation: [{"text": …}]
+            inferenceConfig maxTokens, temperature, topP, stopSequences
+            toolConfig      tools and toolChoice
+            additionalModelRequestFields
+                            what the model has beside Converse: thinking, top_k, anthropic_beta
+            additionalModelResponseFieldPaths, guardrailConfig, outputConfig, performanceConfig,
+            promptVariables, requestMetadata, serviceTier
+                            as in AWS's API
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         conversation = operations.converse_outcome(self._core, dict(params), stream=True)
         return AsyncStream(await self._carrier.run(conversation))
 
@@ -205,7 +272,7 @@ class _Carrier:
             )
             status = response.status
             if step.streams and status == 200:
-                return steps.Received(status, response.headers, b"", _Open(response))
+                return steps.Received(status, response.headers, b"", _Open(response, transport))
             return steps.Received(status, response.headers, await response.read(_LARGEST_ANSWER))
         if type(step) is steps.More:
             return await anext(step.open, b"")
@@ -216,12 +283,16 @@ class _Carrier:
 
 
 class _Open:
-    """A reply that is still arriving. Dropped unread, it gives its connection up: nobody else would."""
+    """A reply that is still arriving. Dropped unread, it gives its connection up: nobody else would.
 
-    __slots__ = ("_loop", "_response", "close", "finish_unread")
+    It keeps its transport, which closes what is open when the loop ends.
+    """
 
-    def __init__(self, response: Any) -> None:
+    __slots__ = ("_loop", "_response", "_transport", "close", "finish_unread")
+
+    def __init__(self, response: Any, transport: Any) -> None:
         self._response = response
+        self._transport = transport
         self._loop = asyncio.get_running_loop()
         self.close = response.close
         self.finish_unread = response.finish_unread
@@ -418,7 +489,7 @@ class AsyncMessages(_Resource):
 
         @overload
         async def create(
-            self, *, stream: Literal[False] = ..., **params: Unpack[MessageParams]
+            self, *, stream: Literal[False] | Omit = ..., **params: Unpack[MessageParams]
         ) -> Message: ...
         @overload
         async def create(
@@ -426,11 +497,47 @@ class AsyncMessages(_Resource):
         ) -> AsyncStream[Event]: ...
         @overload
         async def create(
-            self, *, stream: bool, **params: Unpack[MessageParams]
+            self, *, stream: bool | Omit, **params: Unpack[MessageParams]
         ) -> Message | AsyncStream[Event]: ...
 
+    @takes("MessageParams", "stream")
     async def create(self, **params: Any) -> Message | AsyncStream[Event]:
         """One message; with `stream=True` its events, as they come.
+
+            message = await client.messages.create(
+                model="claude-sonnet-4-5",
+                max_tokens=1024,
+                messages=[{"role": "user", "content": "Hello, Claude"}],
+            )
+            print(message.content[0].text)
+
+        Required:
+            model           a short name ("claude-sonnet-4-5"), an id, an inference profile's id, or an ARN
+            max_tokens      how many tokens the answer may have; all are reserved from the account's quota
+            messages        the conversation, newest turn last: [{"role": "user", "content": text or blocks}]
+
+        What is asked:
+            system          what the model is told before the conversation: text, or text blocks
+            temperature     from 0, which is sober, to 1
+            top_p, top_k    only the likeliest tokens: of this probability together, or so many
+            stop_sequences  texts that end the answer
+            tools           what the model may ask to be run: dicts of name, description and input_schema
+            tool_choice     {"type": "auto"}, "any", "none", or {"type": "tool", "name": …}
+            thinking        {"type": "enabled", "budget_tokens": 1024 or more}, "adaptive" or "disabled"
+            output_config   {"effort": …} and {"format": a JSON Schema to answer in}
+            cache_control   {"type": "ephemeral"} keeps all up to the last block that can be kept
+            metadata        {"user_id": an opaque id}
+            betas           beta features by name; Bedrock gets them in the body
+            container, context_management, diagnostics, inference_geo, mcp_servers, output_format,
+            service_tier, speed, user_profile_id, workspace_id
+                            as in Anthropic's API; not every model on Bedrock takes them
+            stream          True gives the events
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
 
         Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
         UsageError for what can't be sent, TypeError for a parameter that does not exist.
@@ -438,12 +545,84 @@ class AsyncMessages(_Resource):
         result: Message | AsyncStream[Event] = await self._create(params)
         return result
 
+    @takes("MessageParams")
     def stream(self, **params: Unpack[MessageParams]) -> AsyncMessageStreamManager:
-        """A message while it is written, in an `async with` block."""
+        """A message while it is written, in an `async with` block, at whose beginning the request is sent.
+
+            async with client.messages.stream(
+                model="claude-sonnet-4-5",
+                max_tokens=1024,
+                messages=[{"role": "user", "content": "Hello, Claude"}],
+            ) as stream:
+                async for text in stream.text_stream:
+                    print(text, end="", flush=True)
+            message = await stream.get_final_message()
+
+        Required:
+            model           a short name ("claude-sonnet-4-5"), an id, an inference profile's id, or an ARN
+            max_tokens      how many tokens the answer may have; all are reserved from the account's quota
+            messages        the conversation, newest turn last: [{"role": "user", "content": text or blocks}]
+
+        What is asked:
+            system          what the model is told before the conversation: text, or text blocks
+            temperature     from 0, which is sober, to 1
+            top_p, top_k    only the likeliest tokens: of this probability together, or so many
+            stop_sequences  texts that end the answer
+            tools           what the model may ask to be run: dicts of name, description and input_schema
+            tool_choice     {"type": "auto"}, "any", "none", or {"type": "tool", "name": …}
+            thinking        {"type": "enabled", "budget_tokens": 1024 or more}, "adaptive" or "disabled"
+            output_config   {"effort": …} and {"format": a JSON Schema to answer in}
+            cache_control   {"type": "ephemeral"} keeps all up to the last block that can be kept
+            metadata        {"user_id": an opaque id}
+            betas           beta features by name; Bedrock gets them in the body
+            container, context_management, diagnostics, inference_geo, mcp_servers, output_format,
+            service_tier, speed, user_profile_id, workspace_id
+                            as in Anthropic's API; not every model on Bedrock takes them
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         return self._stream(dict(params))
 
+    @takes("CountParams")
     async def count_tokens(self, **params: Unpack[CountParams]) -> MessageTokensCount:
-        """How many input tokens a message would have. Costs nothing; not every model can be asked."""
+        """How many input tokens a message would have. Costs nothing; not every model can be asked.
+
+            count = await client.messages.count_tokens(
+                model="claude-sonnet-4-5", messages=[{"role": "user", "content": "Hello, Claude"}]
+            )
+            print(count.input_tokens)
+
+        Required:
+            model           a short name ("claude-sonnet-4-5"), an id, an inference profile's id, or an ARN
+            messages        the conversation, newest turn last: [{"role": "user", "content": text or blocks}]
+
+        What is asked, all of it as in `create`:
+            system          what the model is told before the conversation: text, or text blocks
+            tools           what the model may ask to be run: dicts of name, description and input_schema
+            tool_choice     {"type": "auto"}, "any", "none", or {"type": "tool", "name": …}
+            thinking        {"type": "enabled", "budget_tokens": 1024 or more}, "adaptive" or "disabled"
+            output_config   {"effort": …} and {"format": a JSON Schema to answer in}
+            cache_control   {"type": "ephemeral"} keeps all up to the last block that can be kept
+            betas           beta features by name; Bedrock gets them in the body
+            context_management, mcp_servers, output_format, speed, user_profile_id, workspace_id
+                            as in Anthropic's API; not every model on Bedrock takes them
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         return await self._count(dict(params))
 
     @property
@@ -465,19 +644,49 @@ class AsyncModels:
     def __init__(self, carrier: _Carrier) -> None:
         self._carrier = carrier
 
+    if TYPE_CHECKING:
+
+        @overload
+        async def list(
+            self, *, kind: None = None, provider: str | None = ...
+        ) -> List[ModelSummary | ProfileSummary]: ...
+        @overload
+        async def list(
+            self, *, kind: Literal["foundation-model"], provider: str | None = ...
+        ) -> List[ModelSummary]: ...
+        @overload
+        async def list(
+            self, *, kind: Literal["inference-profile"], provider: str | None = ...
+        ) -> List[ProfileSummary]: ...
+
     async def list(
         self,
         *,
         kind: Literal["foundation-model", "inference-profile"] | None = None,
         provider: str | None = "anthropic",
-    ) -> list[ModelSummary | ProfileSummary]:
-        """All of them, or one `kind`; `provider=None` lists those of every provider."""
+    ) -> List[Any]:
+        """Models that this region has, and the inference profiles that this account can use.
+
+            for model in await client.models.list(kind="foundation-model"):
+                print(model.id, model.status)
+
+            kind            "foundation-model" or "inference-profile" gives only these
+            provider        whose models; None gives those of every provider
+
+        `.id` is what a call names one by, `.regions` where it runs.
+        """
         return await self._carrier.run(
             operations.list_models(self._carrier.core, kind=kind, provider=provider)
         )
 
     async def get(self, model: ModelName) -> ModelSummary | ProfileSummary:
-        """One, by id, ARN or short name."""
+        """One model or inference profile, by id, ARN or short name: what a call of that name would use.
+
+            profile = await client.models.get("claude-sonnet-4-5")
+            print(profile.id, profile.regions)
+
+        Raises NotFoundError when this region has none by that name.
+        """
         return await self._carrier.run(operations.get_model(self._carrier.core, model))
 
 
@@ -495,14 +704,31 @@ class AsyncRawMessages:
     def __init__(self, carrier: _Carrier) -> None:
         self._carrier = carrier
 
+    if TYPE_CHECKING:
+
+        @overload
+        async def create(
+            self, *, stream: Literal[False] | Omit = ..., **params: Unpack[MessageParams]
+        ) -> AsyncAPIResponse[Message]: ...
+        @overload
+        async def create(
+            self, *, stream: Literal[True], **params: Unpack[MessageParams]
+        ) -> AsyncAPIResponse[AsyncStream[Event]]: ...
+        @overload
+        async def create(
+            self, *, stream: bool | Omit, **params: Unpack[MessageParams]
+        ) -> AsyncAPIResponse[Message] | AsyncAPIResponse[AsyncStream[Event]]: ...
+
+    @takes("MessageParams", "stream")
     async def create(self, **params: Any) -> AsyncAPIResponse[Any]:
-        """As `messages.create`."""
+        """`messages.create`, with the reply around it: `.parse()` gives the message, or the stream."""
         outcome = await self._carrier.run(operations.message_outcome(self._carrier.core, params))
         if params.get("stream"):
             return AsyncAPIResponse(outcome, lambda: AsyncStream(outcome))
         return AsyncAPIResponse(outcome, lambda: operations.read_message(outcome))
 
-    async def count_tokens(self, **params: Any) -> AsyncAPIResponse[MessageTokensCount]:
-        """As `messages.count_tokens`."""
-        outcome = await self._carrier.run(operations.count_outcome(self._carrier.core, params))
+    @takes("CountParams")
+    async def count_tokens(self, **params: Unpack[CountParams]) -> AsyncAPIResponse[MessageTokensCount]:
+        """`messages.count_tokens`, with the reply around it: `.parse()` gives the count."""
+        outcome = await self._carrier.run(operations.count_outcome(self._carrier.core, dict(params)))
         return AsyncAPIResponse(outcome, lambda: operations.read_count(outcome))

@@ -34,6 +34,7 @@ from outcrop.transport import (
     ClosedError,
     DialError,
     ProxyError,
+    ProxySettingError,
     TooLargeError,
     TransportError,
 )
@@ -251,6 +252,8 @@ def _attempt(
 
 def _may_pass(error: TransportError) -> bool:
     """Whether an exchange without a reply may go well the next time."""
+    if isinstance(error, ProxySettingError):
+        return False
     if isinstance(error, ProxyError):
         return not 400 <= error.status < 500
     # an answer that is too large would be paid for again

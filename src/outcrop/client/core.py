@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from outcrop import __version__
 from outcrop.client.call import Budget, debug_line, to_sign
 from outcrop.client.credentials import find_source
-from outcrop.client.errors import UsageError, request_id
+from outcrop.client.errors import ResidencyError, UsageError, request_id
 from outcrop.client.placing import Placement, Placer
 from outcrop.client.profiles import Files
 from outcrop.client.requests import Common, Omit, checked_headers, omit
-from outcrop.client.settings import find_addresses, find_ca_bundle, find_region
+from outcrop.client.settings import find_addresses, find_ca_bundle, find_region, region_of
 from outcrop.client.timeouts import Timeout, as_timeouts
 
 if TYPE_CHECKING:
@@ -109,6 +109,9 @@ class Core:
             edition=self.edition,
         )
         self.here = Placement("", self.region.name, "", "")
+        # an address of AWS's that is in one region, whatever the call's
+        runtime = self.addresses.runtime
+        self._bound = "" if "{region}" in runtime else region_of(runtime)
         self.budget = Budget()
         self._addresses: dict[tuple[str, str], tuple[str, str, str]] = {}
         self._warned: set[str] = set()
@@ -186,11 +189,23 @@ class Core:
             )
         endpoint = params.get("endpoint") or None
         placements = self.placer.place(model, endpoint=endpoint)
+        if self._bound:
+            placements = self._reached(placements)
         if placements[0].base not in self._warned:
             self._warn(placements[0])
             for skipped in self.placer.skipped(model, endpoint=endpoint):
                 self.debug("fallback %r does not serve %s: %s", skipped.entry, model, skipped.why)
         return placements
+
+    def _reached(self, placements: tuple[Placement, ...]) -> tuple[Placement, ...]:
+        """The placements in the region of a fixed address of AWS's: it would refuse or misplace the others."""
+        wanted = placements[0]
+        if wanted.region != self._bound and self.arguments["residency"] is not None:
+            raise ResidencyError(
+                f"The call is placed in {wanted.region}, but {self.addresses.runtime} is in {self._bound}.",
+                f"Pass aws_region={self._bound!r}, or an address with {{region}} in it.",
+            )
+        return (wanted, *(place for place in placements[1:] if place.region == self._bound))
 
     def _warn(self, placement: Placement) -> None:
         """Says once that a model is deprecated, and since when."""

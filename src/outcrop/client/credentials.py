@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import msgspec
 
 from outcrop.client.errors import CredentialsError, UsageError
-from outcrop.client.profiles import Files, Profile, Value, named
+from outcrop.client.profiles import Files, Profile, Value, as_text, named
 from outcrop.wire.sigv4 import Credentials
 
 if TYPE_CHECKING:
@@ -183,9 +183,15 @@ def _check_arguments(
     }
     names = [name for name, value in given.items() if value is not None]
     for name in names:
-        if not given[name]:
+        text = as_text(given[name], name)
+        if not text:
             raise CredentialsError(
                 f"The argument {name} is empty.", "Give a value, or None to look for credentials elsewhere."
+            )
+        if name.startswith("aws_") and text.strip(" ") != text:
+            # blanks in files and in the environment count, as with botocore; here nobody means them
+            raise CredentialsError(
+                f"The argument {name} begins or ends with a blank.", f"Take it away: {name}.strip()"
             )
     if api_key is not None and len(names) > 1:
         raise CredentialsError(
@@ -241,7 +247,24 @@ def _checked(access_key: str, secret: str, token: str, origin: str) -> Credentia
     if not access_key or not secret:
         name = "secret key" if access_key else "access key"
         raise CredentialsError(f"The {name} in {origin} is empty.", "Give both keys, or take both out.")
+    if _exchanged(access_key, secret):
+        raise CredentialsError(
+            f"The access key and the secret key in {origin} look exchanged.",
+            "The access key is the short one that begins with AKIA or ASIA. The constructor's first argument "
+            "is the secret one: better name both, aws_access_key=… and aws_secret_key=….",
+        )
     return Credentials(access_key, secret, token)
+
+
+def _exchanged(access_key: str, secret: str) -> bool:
+    """Whether a pair has the forms that AWS gives the two (20 characters, and 40 of base64) the other way."""
+    return (
+        secret.startswith(("AKIA", "ASIA"))
+        and 16 <= len(secret) <= 24
+        and secret.isalnum()
+        and secret.isupper()
+        and (len(access_key) == 40 or "/" in access_key or "+" in access_key)
+    )
 
 
 def _seconds(text: str) -> float:
@@ -268,6 +291,13 @@ class _Elsewhere:
     def __init__(self, setting: str, profile: Profile | None) -> None:
         self.setting = setting
         self.profile = profile
+
+    @property
+    def where(self) -> str:
+        """For people: `credential_process in profile 'dev' in ~/.aws/config`; "" where nothing says so."""
+        if self.profile is not None and self.setting in self.profile:
+            return f"{self.setting} in {self.profile.origin(self.setting)}"
+        return f"{self.setting} in the environment" if self.setting else ""
 
 
 def choose(profile: Profile | None, environ: Mapping[str, str], *, explicit: bool) -> Fixed | _Elsewhere:
@@ -439,8 +469,9 @@ class _Borrowed:
 
     fixed: Final = False
 
-    def __init__(self, credentials: Any, fix: str) -> None:
+    def __init__(self, credentials: Any, found: _Elsewhere, fix: str) -> None:
         self._credentials = credentials
+        self._where = found.where
         self._fix = fix
         self._process = os.getpid()
         self._last: tuple[Any, Credentials | None] = (None, None)
@@ -461,7 +492,7 @@ class _Borrowed:
         try:
             frozen = self._credentials.get_frozen_credentials()
         except Exception as error:  # anything: see _failed
-            raise _failed(error, self.origin, self._fix) from error
+            raise _failed(error, self.origin, self._where, self._fix) from error
         known, credentials = self._last
         if credentials is None or frozen is not known:
             credentials = _checked(frozen.access_key, frozen.secret_key, frozen.token or "", self.origin)
@@ -489,18 +520,18 @@ def _borrow(found: _Elsewhere, name: str, region: str, *, explicit: bool) -> Fix
         session.set_config_variable("region", region)
         credentials = session.get_credentials()
     except Exception as error:  # anything: see _failed
-        raise _failed(error, "botocore", fix) from error
+        raise _failed(error, "botocore", found.where, fix) from error
     if credentials is None:
         return None
     if isinstance(credentials, RefreshableCredentials):
-        return _Borrowed(credentials, fix)
+        return _Borrowed(credentials, found, fix)
     origin = f"botocore: {credentials.method}"
     return Fixed(
         _checked(credentials.access_key, credentials.secret_key, credentials.token or "", origin), origin
     )
 
 
-def _failed(error: Exception, origin: str, fix: str) -> CredentialsError:
+def _failed(error: Exception, origin: str, where: str, fix: str) -> CredentialsError:
     """A failure inside botocore's providers, whatever it is.
 
     They run the user's programs and read other people's JSON, and let out what comes of it: beside botocore's
@@ -510,18 +541,16 @@ def _failed(error: Exception, origin: str, fix: str) -> CredentialsError:
     text = str(error).strip()
     if not type(error).__module__.startswith("botocore"):
         text = f"{type(error).__name__}: {text}"
-    return CredentialsError(f"{origin} found no credentials: {text}", fix)
+    by = f" by {where}" if where else ""
+    return CredentialsError(f"{origin} found no credentials{by}: {text}", fix)
 
 
 def _no_botocore(found: _Elsewhere, error: ModuleNotFoundError) -> CredentialsError:
     if (error.name or "").partition(".")[0] != "botocore":
         raise error
     if found.setting:
-        where = (
-            found.profile.origin() if found.profile and found.setting in found.profile else "the environment"
-        )
         return CredentialsError(
-            f"{found.setting} in {where} needs botocore, which is not installed.", f"Install it: {_EXTRA}"
+            f"{found.where} needs botocore, which is not installed.", f"Install it: {_EXTRA}"
         )
     return CredentialsError(
         "No AWS credentials were found in the arguments, the environment and AWS's files. Containers and "

@@ -1,35 +1,47 @@
-"""What can be given to a call, for editors and type checkers. Never imported when a program runs."""
+"""What can be given to a call, as typed dicts, and the signatures they make. No call needs this."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NotRequired, Required, TypeAlias, TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Required, TypeAlias, TypedDict
 
 from outcrop.client.model_names import ModelName
+from outcrop.client.requests import Omit, omit
 from outcrop.client.timeouts import Timeout
-from outcrop.types import ContentBlock
+from outcrop.types.request import MessageParam, MetadataParam, TextBlockParam
+
+if TYPE_CHECKING:
+    from inspect import Parameter, Signature
+
+__all__ = [
+    "CallOptions",
+    "ClientOptions",
+    "ConverseParams",
+    "CountParams",
+    "Endpoint",
+    "MessageCountTokensParams",
+    "MessageCreateParams",
+    "MessageCreateParamsBase",
+    "MessageCreateParamsNonStreaming",
+    "MessageCreateParamsStreaming",
+    "MessageParams",
+]
 
 Endpoint: TypeAlias = Literal["global", "regional", "us", "eu", "jp", "apac", "au", "in", "us-gov"]
-Block: TypeAlias = Mapping[str, Any] | ContentBlock
-
-
-class MessageParam(TypedDict):
-    """One message. `content` is text, or blocks: dicts, or those that came in a reply."""
-
-    role: Literal["user", "assistant", "system"]
-    content: str | Iterable[Block]
+Object: TypeAlias = Mapping[str, object]
+"""Any object of the API's: the typed dicts of `outcrop.types` among them."""
 
 
 class CallOptions(TypedDict, total=False):
     """How a call is made, whatever it asks."""
 
-    extra_headers: Mapping[str, Any] | None
-    """Headers to add; these win over all others."""
-    extra_query: Mapping[str, Any] | None
+    extra_headers: Mapping[str, object] | None
+    """Headers to add; these win over all others. One that is None, or `omit`, is left out."""
+    extra_query: Mapping[str, object] | None
     """Query parameters to add."""
-    extra_body: Mapping[str, Any] | None
+    extra_body: Mapping[str, object] | None
     """Members to add to the body: what the API has and this client has no keyword for."""
-    timeout: float | Timeout | None
+    timeout: float | Timeout | Omit | None
     """Seconds, or a Timeout with seconds for each phase; None waits for ever."""
 
 
@@ -38,7 +50,7 @@ class ModelChoice(CallOptions, total=False):
 
     model: Required[ModelName]
     """A short name (`claude-sonnet-4-5`), an id, an inference profile's id, or an ARN."""
-    endpoint: Endpoint | None
+    endpoint: Endpoint | Omit | None
     """Which endpoint of the model, for a short name or a bare id."""
 
 
@@ -46,14 +58,26 @@ class CountParams(ModelChoice, total=False):
     """What `messages.count_tokens` takes."""
 
     messages: Required[Iterable[MessageParam]]
-    system: str | Iterable[Block]
-    tools: Iterable[Mapping[str, Any]]
-    tool_choice: Mapping[str, Any]
-    thinking: Mapping[str, Any]
-    betas: Sequence[str]
+    """The conversation, the newest turn last."""
+    system: str | Iterable[TextBlockParam | Object] | Omit
+    """What the model is told before the conversation."""
+    tools: Iterable[Object] | Omit
+    """What the model may ask the application to run: name, description and JSON Schema of each."""
+    tool_choice: Object | Omit
+    """Whether tools must be used, may be, or which."""
+    thinking: Object | Omit
+    """Whether the model thinks before it answers, and with how many tokens."""
+    betas: Sequence[str] | Omit
     """Beta features, as in the anthropic-beta header; Bedrock gets them in the body."""
-    cache_control: Mapping[str, Any] | None
-    output_config: Mapping[str, Any]
+    cache_control: Object | Omit | None
+    """Keeps everything up to the last block that can be kept."""
+    context_management: Object | Omit | None
+    mcp_servers: Iterable[Object] | Omit
+    output_config: Object | Omit
+    output_format: Object | Omit | None
+    speed: Literal["standard", "fast"] | Omit | None
+    user_profile_id: str | Omit
+    workspace_id: str | Omit
 
 
 class MessageParams(CountParams, total=False):
@@ -61,21 +85,37 @@ class MessageParams(CountParams, total=False):
 
     max_tokens: Required[int]
     """How many tokens the answer may have. All of them are reserved from the account's quota."""
-    temperature: float
-    top_p: float
-    top_k: int
-    stop_sequences: Sequence[str]
-    metadata: Mapping[str, Any]
-    container: Any
-    context_management: Mapping[str, Any] | None
-    diagnostics: Mapping[str, Any] | None
-    inference_geo: str | None
-    mcp_servers: Iterable[Mapping[str, Any]]
-    output_format: Mapping[str, Any] | None
-    service_tier: Literal["auto", "standard_only"]
-    speed: Literal["standard", "fast"] | None
-    user_profile_id: str
-    workspace_id: str
+    temperature: float | Omit
+    """From 0, which is sober, to 1."""
+    top_p: float | Omit
+    """Only the likeliest tokens that together have this probability."""
+    top_k: int | Omit
+    """Only so many of the likeliest tokens."""
+    stop_sequences: Sequence[str] | Omit
+    """Texts that end the answer."""
+    metadata: MetadataParam | Object | Omit
+    """`user_id`: an opaque id of whom the request is for."""
+    container: str | Object | Omit | None
+    diagnostics: Object | Omit | None
+    inference_geo: str | Omit | None
+    service_tier: Literal["auto", "standard_only"] | Omit
+
+
+class MessageCreateParamsNonStreaming(MessageParams, total=False):
+    """What `messages.create` takes for a whole message."""
+
+    stream: Literal[False] | Omit
+
+
+class MessageCreateParamsStreaming(MessageParams):
+    """What `messages.create` takes for a message as a stream."""
+
+    stream: Literal[True]
+
+
+MessageCreateParamsBase: TypeAlias = MessageParams
+MessageCreateParams: TypeAlias = MessageCreateParamsNonStreaming | MessageCreateParamsStreaming
+MessageCountTokensParams: TypeAlias = CountParams
 
 
 class ConverseParams(ModelChoice, total=False):
@@ -84,38 +124,71 @@ class ConverseParams(ModelChoice, total=False):
     Bytes (images, documents) are given as bytes and sent as base64.
     """
 
-    messages: Required[Iterable[Mapping[str, Any]]]
-    system: Iterable[Mapping[str, Any]]
-    inferenceConfig: Mapping[str, Any]
-    toolConfig: Mapping[str, Any]
-    guardrailConfig: Mapping[str, Any]
-    additionalModelRequestFields: Mapping[str, Any]
-    additionalModelResponseFieldPaths: Sequence[str]
-    promptVariables: Mapping[str, Any]
-    requestMetadata: Mapping[str, str]
-    performanceConfig: Mapping[str, Any]
-    serviceTier: Mapping[str, Any]
-    outputConfig: Mapping[str, Any]
+    messages: Required[Iterable[Object]]
+    """The conversation: `{"role": …, "content": [{"text": …}]}`, or messages that came in a reply."""
+    system: Iterable[Object] | Omit
+    """What the model is told before the conversation: `[{"text": …}]`."""
+    inferenceConfig: Object | Omit
+    """`maxTokens`, `temperature`, `topP`, `stopSequences`."""
+    toolConfig: Object | Omit
+    """`tools` and `toolChoice`."""
+    guardrailConfig: Object | Omit
+    additionalModelRequestFields: Object | Omit
+    """What the model has beside Converse: `thinking`, `top_k`, `anthropic_beta`."""
+    additionalModelResponseFieldPaths: Sequence[str] | Omit
+    promptVariables: Object | Omit
+    requestMetadata: Mapping[str, str] | Omit
+    performanceConfig: Object | Omit
+    serviceTier: Object | Omit
+    outputConfig: Object | Omit
 
 
 class ClientOptions(TypedDict, total=False):
-    """What `with_options` takes: everything the constructor does, and headers to add."""
+    """What `with_options` takes: everything the constructor does, and headers and query to replace all."""
 
-    aws_access_key: str | None
-    aws_secret_key: str | None
-    aws_session_token: str | None
-    aws_region: str | None
-    aws_profile: str | None
-    api_key: str | None
-    base_url: str | None
-    timeout: float | Timeout | None
-    max_retries: int
-    default_headers: Mapping[str, str] | None
-    set_default_headers: NotRequired[Mapping[str, str]]
-    default_query: Mapping[str, object] | None
-    set_default_query: NotRequired[Mapping[str, object]]
+    aws_access_key: str | Omit | None
+    aws_secret_key: str | Omit | None
+    aws_session_token: str | Omit | None
+    aws_region: str | Omit | None
+    aws_profile: str | Omit | None
+    api_key: str | Omit | None
+    base_url: str | Omit | None
+    timeout: float | Timeout | Omit | None
+    max_retries: int | Omit | None
+    default_headers: Mapping[str, str | Omit | None] | Omit | None
+    set_default_headers: Mapping[str, str | Omit | None] | Omit | None
+    default_query: Mapping[str, object] | Omit | None
+    set_default_query: Mapping[str, object] | Omit | None
     http_client: Any
-    endpoint: Endpoint | None
-    residency: str | Sequence[str] | None
-    fallback: Sequence[str]
-    edition: str
+    endpoint: Endpoint | Omit | None
+    residency: str | Sequence[str] | Omit | None
+    fallback: Sequence[str] | Omit | None
+    edition: str | Omit
+
+
+def signature(params: str, more: Iterable[str], method: Callable[..., Any]) -> Signature:
+    """The signature of a method that takes the members of one of these typed dicts, and `more`."""
+    from inspect import Parameter, Signature
+
+    options = CallOptions.__annotations__
+    members = globals()[params].__annotations__
+    asked = [_parameter(name, kind.__forward_arg__) for name, kind in members.items() if name not in options]
+    asked += [_parameter(name, "") for name in more]
+    # what must be given first; how the call is made last
+    asked.sort(key=lambda parameter: parameter.default is not Parameter.empty)
+    asked += [_parameter(name, kind.__forward_arg__) for name, kind in options.items()]
+    itself = Parameter("self", Parameter.POSITIONAL_ONLY)
+    return Signature([itself, *asked], return_annotation=method.__annotations__.get("return"))
+
+
+def _parameter(name: str, kind: str) -> Parameter:
+    from inspect import Parameter
+
+    needed = kind.startswith("Required[")
+    kind = kind.removeprefix("Required[").removesuffix("]") if needed else kind.replace(" | Omit", "")
+    return Parameter(
+        name,
+        Parameter.KEYWORD_ONLY,
+        default=Parameter.empty if needed else omit,
+        annotation=kind or Parameter.empty,
+    )

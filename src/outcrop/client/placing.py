@@ -6,6 +6,7 @@ Knows no requests and no clock, and asks nobody: what can't be known here, the g
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from outcrop.client.errors import EndpointError, ModelNameError, ResidencyError, UsageError
@@ -13,7 +14,7 @@ from outcrop.client.model_names import AS_OF, LEGACY
 from outcrop.ids import SCOPES, Arn, ModelId, is_account, is_region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from outcrop.client.model_routes import Offer
 
@@ -36,6 +37,24 @@ _OWNED: Final = frozenset(
 _LONGEST_SHOWN: Final = 100
 # A program uses few names. One that makes them up does not make us keep them.
 _MOST_KEPT: Final = 512
+# What places are called by people, where that looks too little like our word for it.
+_CALLED: Final = {
+    "europe": "eu",
+    "european union": "eu",
+    "usa": "us",
+    "america": "us",
+    "united states": "us",
+    "japan": "jp",
+    "asia": "apac",
+    "asia-pacific": "apac",
+    "ap": "apac",
+    "australia": "au",
+    "india": "in",
+    "govcloud": "us-gov",
+    "world": "global",
+    "worldwide": "global",
+    "anywhere": "global",
+}
 _NAMING: Final = "Give a short name ('claude-sonnet-4-5') or an id of Bedrock's."
 
 
@@ -75,11 +94,11 @@ class Placer:
         *,
         endpoint: str | None = None,
         residency: str | Sequence[str] | None = None,
-        fallback: str | Sequence[str] = (),
+        fallback: str | Sequence[str] | None = (),
         edition: str = "guide",
     ) -> None:
-        if edition not in LEGACY:
-            raise UsageError(f"edition={edition!r} is none.", f"Choose {_quoted(LEGACY, 'or')}.")
+        if not isinstance(edition, str) or edition not in LEGACY:
+            raise UsageError(f"edition={edition!r} is no edition.", f"Choose {_quoted(LEGACY, 'or')}.")
         self._region = region
         self._endpoint = _as_endpoint(endpoint)
         self._guard = _ANYWHERE if residency is None else _as_guard(residency)
@@ -218,8 +237,27 @@ def _as_endpoint(given: str | None) -> str:
         return ""
     name = given.strip().lower() if isinstance(given, str) else ""
     if name not in _ENDPOINTS:
-        raise EndpointError(f"endpoint={given!r} is none.", f"Choose {_quoted(_ENDPOINTS, 'or')}.")
+        raise EndpointError(f"endpoint={given!r} is no endpoint.", _other_endpoint(name))
     return name
+
+
+def _other_endpoint(name: str) -> str:
+    if is_region(name):
+        return f"That is a region: write aws_region={name!r}, endpoint='regional'."
+    return f"{_meant(name, _ENDPOINTS)}There are {_quoted(_ENDPOINTS)}."
+
+
+def _meant(word: str, names: Iterable[str]) -> str:
+    """A question, if a word looks like one of the names, or is what people call it."""
+    from difflib import get_close_matches
+
+    known = list(names)
+    near = (
+        [name for name in known if name == _CALLED.get(word)]
+        or get_close_matches(word, known, 1)
+        or [name for name in known if word and name.startswith(f"{word}-")]
+    )
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def _agree(asked: ModelId, wish: str) -> None:
@@ -235,29 +273,57 @@ def _agree(asked: ModelId, wish: str) -> None:
     raise EndpointError(f"{what}; endpoint={wish!r} contradicts that.", f"Leave out endpoint={bare}.")
 
 
-def _as_entries(fallback: str | Sequence[str]) -> tuple[str, ...]:
-    given = (fallback,) if isinstance(fallback, str) else tuple(fallback)
-    entries = tuple(entry.strip().lower() if isinstance(entry, str) else "" for entry in given)
-    for entry, written in zip(entries, given, strict=True):
+def _as_entries(fallback: str | Sequence[str] | None) -> tuple[str, ...]:
+    entries = _words(fallback, "fallback")
+    for entry, written in entries:
         if entry not in _ENDPOINTS and not is_region(entry):
             raise UsageError(
                 f"fallback={fallback!r}: {written!r} is no endpoint and no region.",
-                f"Write a list of {_quoted(_ENDPOINTS, 'or')}, or regions like 'us-east-1'.",
+                _several(entry)
+                or f"{_meant(entry, _ENDPOINTS)}Name endpoints, {_quoted(_ENDPOINTS, 'or')}, "
+                "and regions like 'us-east-1'.",
             )
-    return entries
+    return tuple(entry for entry, _ in entries)
+
+
+def _words(given: object, name: str) -> list[tuple[str, str]]:
+    """The entries of an argument that takes one word or several, in lower case, and as they were written."""
+    if given is None:
+        return []
+    if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
+        raise UsageError(f"{name}={given!r} is no list of words.", f"Write {name}=['eu', 'us-east-1'], say.")
+    words = []
+    for word in [given] if isinstance(given, str) else given:
+        if not isinstance(word, str):
+            raise UsageError(
+                f"{name}={given!r}: {word!r} is no text.", f"Write {name}=['eu', 'us-east-1'], say."
+            )
+        words.append((word.strip().lower(), word))
+    return words
+
+
+def _several(word: str) -> str:
+    """What to write for a list in one text; "" for a text that is none."""
+    parts = word.replace(",", " ").replace(";", " ").split()
+    if len(parts) > 1 and all(part in _ENDPOINTS or is_region(part) for part in parts):
+        return f"Give a list: {parts!r}"
+    return ""
 
 
 def _as_guard(residency: str | Sequence[str]) -> _Guard:
     from outcrop.client.model_routes import GEOGRAPHIES
 
-    given = (residency,) if isinstance(residency, str) else tuple(residency)
-    names = [name.strip().lower() if isinstance(name, str) else "" for name in given]
+    words = _words(residency, "residency")
+    names = [name for name, _ in words]
     everywhere = GEOGRAPHIES[_GLOBAL]
-    for name, written in zip(names, given, strict=True):
+    for name, written in words:
         if name not in GEOGRAPHIES and name not in everywhere:
+            places = [*GEOGRAPHIES, *sorted(everywhere)]
             raise UsageError(
                 f"residency={residency!r}: {written!r} is no geography and no region.",
-                f"Choose from {_quoted(GEOGRAPHIES)}, or from the regions {_listed(sorted(everywhere))}.",
+                _several(name)
+                or f"{_meant(name, places)}Name geographies, {_quoted(GEOGRAPHIES, 'or')}, "
+                "and regions like 'eu-west-1'.",
             )
     if not names:
         raise UsageError(

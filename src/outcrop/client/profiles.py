@@ -15,7 +15,7 @@ import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from outcrop.client.errors import ConfigFileError
+from outcrop.client.errors import ConfigFileError, UsageError
 
 if TYPE_CHECKING:
     from configparser import Error
@@ -30,9 +30,21 @@ _SHOWN: Final = 20  # names in an error text
 def named(profile: str | None, environ: Mapping[str, str]) -> str:
     """The profile somebody asked for by name: the argument's, or the environment's; "" when nobody did.
 
-    The order of the two variables is botocore's. Unlike there, an empty variable counts as none.
+    The order of the two variables is botocore's. Unlike there, an empty variable counts as none. Raises
+    UsageError for an argument that is no text.
     """
+    if profile is not None:
+        as_text(profile, "aws_profile")
     return profile or environ.get("AWS_DEFAULT_PROFILE") or environ.get("AWS_PROFILE") or ""
+
+
+def as_text(given: object, name: str) -> str:
+    """An argument that has to be text. Raises UsageError, which does not quote it: it may be a secret."""
+    if isinstance(given, str):
+        return given
+    kind = type(given).__name__
+    decode = f" For bytes: {name}.decode()." if isinstance(given, (bytes, bytearray)) else ""
+    raise UsageError(f"{name} is a value of type {kind}, and has to be text.", f"Give a str.{decode}")
 
 
 class Profile:
@@ -83,6 +95,11 @@ class Files:
         self.shared_name = environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
         self._read: dict[str, Sections | None] = {}
         self._tables: dict[str, Sections] | None = None
+
+    @property
+    def were_read(self) -> bool:
+        """Whether both have been looked at: then a profile is known without opening a file."""
+        return self.config_name in self._read and self.shared_name in self._read
 
     def __repr__(self) -> str:
         return f"Files({self.config_name!r}, {self.shared_name!r})"

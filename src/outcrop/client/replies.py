@@ -22,8 +22,11 @@ from outcrop.client.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeVar, overload
 
     from outcrop.transport import TransportError
+
+    T = TypeVar("T")
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "x-amz-security-token", "proxy-authorization"})
 _HIDDEN_TEXT: Final = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
@@ -45,6 +48,15 @@ class Headers(dict[str, str]):
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and super().__contains__(name.lower())
+
+    if TYPE_CHECKING:
+
+        @overload
+        def get(self, name: str, default: None = None) -> str | None: ...
+        @overload
+        def get(self, name: str, default: str) -> str: ...
+        @overload
+        def get(self, name: str, default: T) -> str | T: ...
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a header, or `default`."""
@@ -212,7 +224,8 @@ def status_failure(response: Response) -> APIStatusError:
 
 def stream_failure(response: Response, name: str, text: str, status: int = 0) -> APIStatusError:
     """The exception that an exception frame is. `status` is 0 where the frame does not tell one."""
-    kind = status_error(_STATUS_OF.get(name, status or 500))
+    # what an unknown failure tells as its status may be anything
+    kind = status_error(_STATUS_OF.get(name, status if status >= 400 else 500))
     return kind(
         f"{name} inside the stream: {text}{_id_of(response)}",
         response=response,
@@ -250,18 +263,25 @@ def _foreign_error(response: Response) -> APIStatusError:
         fix = "Point base_url at the address that answers itself."
     else:
         what = f"Error {response.status_code}: {_not_bedrock(response)}"
-        fix = _WHO_ANSWERED
+        fix = _LOGIN if response.status_code == 407 else _WHO_ANSWERED
     return status_error(response.status_code)(what, response=response, body=response.text, fix=fix)
 
 
+_LOGIN: Final = "The proxy wants a login: write http://user:password@host:port in HTTPS_PROXY or HTTP_PROXY."
+_PROXY: Final = "Look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+_ADDRESS: Final = (
+    "Is the address right (aws_region, base_url), and does this machine reach it without a proxy?"
+)
 _WHO_ANSWERED: Final = (
     "Something between here and Bedrock answered: look at HTTPS_PROXY, NO_PROXY and base_url, "
     "or sign in to the network."
 )
 
 
-def not_an_answer(response: Response) -> APIResponseValidationError:
-    """A reply with status 200 that is no answer of Bedrock's."""
+def not_an_answer(response: Response, body: bytes | None = None) -> APIResponseValidationError:
+    """A reply with status 200 that is no answer of Bedrock's. `body`: what came of an open one."""
+    if body is not None:
+        response = Response(response.status_code, list(response.headers.items()), body, response.request)
     return APIResponseValidationError(
         response, response.text, message=_not_bedrock(response), fix=_WHO_ANSWERED
     )
@@ -320,15 +340,12 @@ def transport_failure(
             message=f"{host}: the stream broke off: {error}", request=request, fix=_BROKEN
         )
     if isinstance(error, transport.ProxyError):
-        return ProxyError(
-            message=str(error), request=request, fix="Look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
-        )
+        return ProxyError(message=str(error), request=request, fix=error.fix or _PROXY)
     if isinstance(error, transport.CertificateError):
-        return CertificateError(message=str(error), request=request, fix=_CERTIFICATE)
-    fix = ""
-    if isinstance(error, transport.DialError):
-        fix = "Is the address right (aws_region, base_url), and does this machine reach it without a proxy?"
-    return APIConnectionError(message=f"{host}: {error}", request=request, fix=fix)
+        return CertificateError(message=str(error), request=request, fix=error.fix or _CERTIFICATE)
+    if isinstance(error, transport.DialError):  # its text begins with where it was going
+        return APIConnectionError(message=str(error), request=request, fix=error.fix or _ADDRESS)
+    return APIConnectionError(message=f"{host}: {error}", request=request, fix=error.fix)
 
 
 _STALLED: Final = (

@@ -263,6 +263,7 @@ def _headers(params: Mapping[str, Any]) -> dict[str, str]:
 
 # What frames a request is the transport's to say.
 _FRAMING: Final = frozenset({"host", "content-length", "transfer-encoding", "accept-encoding", "connection"})
+_CONTROLS: Final = frozenset(map(chr, [*range(9), *range(10, 32), 127]))  # a tab may stand in a value
 _NOT_IN_NAMES: Final = frozenset(' "(),/:;<=>?@[\\]{}')
 
 
@@ -277,7 +278,7 @@ def checked_headers(given: Mapping[str, Any], origin: str) -> dict[str, str]:
             raise UsageError(f"{origin}: {name!r} can't be the name of a header.", "Give another name.")
         if name.lower() in _FRAMING:
             raise UsageError(f"{origin}: {name} is set by the client.", "Leave it out.")
-        if not text.isprintable() or any(character > "\xff" for character in text):
+        if any(character > "\xff" or character in _CONTROLS for character in text):
             raise UsageError(
                 f"{origin}: the value of {name} has a line break, a control character or a letter beyond "
                 "Latin-1 in it.",

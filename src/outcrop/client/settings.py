@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from outcrop.client.errors import UsageError
-from outcrop.client.profiles import Files, Profile, named
+from outcrop.client.profiles import Files, Profile, as_text, named
 from outcrop.ids import is_region
 
 DEFAULT_REGION: Final = "us-east-1"
@@ -28,9 +28,42 @@ _DOMAINS: Final = (
     ("us-isof-", "csp.hci.ic.gov"),
     ("", "amazonaws.com"),
 )
-_AWS: Final = (*(f".{domain}" for _, domain in _DOMAINS), ".api.aws")
+# The same for addresses that answer over IPv6 too.
+_DUAL_STACK: Final = (
+    "api.aws",
+    "api.amazonwebservices.com.cn",
+    "api.amazonwebservices.eu",
+    "api.aws.ic.gov",
+    "api.aws.scloud",
+    "api.cloud-aws.adc-e.uk",
+    "api.aws.hci.ic.gov",
+)
+_AWS: Final = tuple(f".{domain}" for domain in (*(domain for _, domain in _DOMAINS), *_DUAL_STACK))
+_HOSTS: Final = frozenset(
+    {
+        "bedrock",
+        "bedrock-fips",
+        "bedrock-runtime",
+        "bedrock-runtime-fips",
+        "bedrock-mantle",
+        "sts",
+        "sts-fips",
+    }
+)
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 _EXAMPLE: Final = "Write it as http://localhost:4000 or https://host/prefix."
+_ORIGIN_DEFAULT: Final = "the default"
+# Ends of paths at which calls are sent, in Bedrock's API and in those that people come from.
+_CALLS: Final = (
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/chat/completions",
+    "/foundation-models",
+    "/inference-profiles",
+)
+_MODEL_CALLS: Final = frozenset(
+    {"invoke", "invoke-with-response-stream", "converse", "converse-stream", "count-tokens"}
+)
 
 
 class Region(NamedTuple):
@@ -67,7 +100,7 @@ def find_region(
     is no region's name, ConfigFileError for a broken file or a profile that is not there.
     """
     if argument is not None:
-        return _region(argument, "the argument aws_region")
+        return _region(as_text(argument, "aws_region"), "the argument aws_region")
     for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         if text := environ.get(variable):
             return _region(text, variable)
@@ -75,7 +108,20 @@ def find_region(
         found = (files or Files(environ)).wanted(name)
         if text := found.get("region"):
             return _region(text, found.origin("region"))
-    return Region(DEFAULT_REGION, "the default")
+    return Region(DEFAULT_REGION, _ORIGIN_DEFAULT)
+
+
+def overlooked_region(region: Region, profile: str | None, environ: Mapping[str, str], files: Files) -> str:
+    """The region that the profile `default` names where calls go to the default one all the same; else "".
+
+    That is the guide's rule, and a surprise to who comes from boto3: a log line is the place to say it.
+    Looks only at what has been read for other reasons, and opens no file.
+    """
+    if region.origin != _ORIGIN_DEFAULT or not files.were_read or named(profile, environ):
+        return ""
+    default = files.profile("default")
+    other = default.config.get("region", "") if default is not None else ""
+    return other if isinstance(other, str) and other != region.name else ""
 
 
 def _region(text: str, origin: str) -> Region:
@@ -124,7 +170,9 @@ def find_addresses(
 def find_ca_bundle(
     profile: str | None, environ: Mapping[str, str], files: Files | None = None
 ) -> tuple[str, str]:
-    """The file of certificates that the named profile names (`ca_bundle`), and where; ("", "") without one.
+    """The file of certificates that the named profile names, and where (`ca_bundle of profile 'dev' in …`).
+
+    ("", "") without one.
 
     AWS_CA_BUNDLE goes before it, as in botocore. Raises ConfigFileError as `find_region` does.
     """
@@ -133,26 +181,58 @@ def find_ca_bundle(
         return "", ""
     found = (files or Files(environ)).wanted(name)
     text = found.get("ca_bundle")
-    return (text, found.origin("ca_bundle")) if text else ("", "")
+    return (text, f"ca_bundle of {found.origin('ca_bundle')}") if text else ("", "")
 
 
 def is_aws(url: str) -> bool:
     """Whether an address is one of AWS's own, and not an endpoint or gateway of somebody else's."""
+    return _host(url).endswith(_AWS)
+
+
+def region_of(url: str) -> str:
+    """The region in the name of one of AWS's Bedrock or STS hosts; "" for every other host.
+
+    `bedrock-runtime.eu-west-1.amazonaws.com`, its `-fips` and `api.aws` kin, and private endpoints
+    (`vpce-….bedrock-runtime.eu-west-1.vpce.amazonaws.com`). Such a host runs what it is asked in its region,
+    or in what a profile makes of it. Of a gateway of one's own the name tells nothing, even within AWS's
+    domain.
+    """
+    host = _host(url)
+    domain = next((domain for domain in _AWS if host.endswith(domain)), "")
+    labels = host.removesuffix(domain).split(".") if domain else []
+    if len(labels) > 3 and labels[-1] == "vpce" and labels[0].startswith("vpce-"):
+        labels = labels[-3:-1]
+    if len(labels) == 2 and labels[0] in _HOSTS and is_region(labels[1]):
+        return labels[1]
+    return ""
+
+
+def _host(url: str) -> str:
+    """The host in an address that was checked, in lower case and without the dot of the root."""
     authority = url.partition("://")[2].partition("/")[0]
-    return authority.partition(":")[0].lower().endswith(_AWS)
+    return authority.partition(":")[0].lower().removesuffix(".")
 
 
-def _anthropic(base_url: str | None, environ: Mapping[str, str]) -> tuple[str, str] | None:
+def _anthropic(base_url: object, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """The two ways that `anthropic`'s client has too."""
     if base_url is not None:
-        return _checked(base_url, "the argument base_url")
+        return _checked(_url_text(base_url), "the argument base_url")
     if text := environ.get("ANTHROPIC_BEDROCK_BASE_URL"):
         return _checked(text, "ANTHROPIC_BEDROCK_BASE_URL")
     return None
 
 
+def _url_text(given: object) -> str:
+    """An address as text: the URL types of httpx2, httpx and others print as the URL they are."""
+    if isinstance(given, str):
+        return given
+    if hasattr(given, "geturl"):  # urllib's results are tuples
+        return str(given.geturl())
+    return str(given) if hasattr(given, "scheme") else as_text(given, "base_url")
+
+
 def _of_aws(service: _Service, domain: str) -> tuple[str, str]:
-    return f"https://{service[0]}.{{region}}.{domain}", "the default"
+    return f"https://{service[0]}.{{region}}.{domain}", _ORIGIN_DEFAULT
 
 
 class _Configured:
@@ -203,7 +283,26 @@ def _checked(text: str, origin: str) -> tuple[str, str]:
             f"The address in {origin} has a query or a fragment.", "Leave out `?` or `#` and what follows."
         )
     _check_authority(authority, origin)
-    return f"{scheme.lower()}://{authority}{slash}{path}".rstrip("/"), origin
+    path = (slash + path).rstrip("/")
+    base = f"{scheme.lower()}://{authority}"
+    if (cut := _before_call(path)) is not None:
+        raise UsageError(
+            f"The address in {origin} ends in {path[len(cut) :]}, the path of a call, which is added to it.",
+            f"Cut that off: {base}{cut}",
+        )
+    return base + path, origin
+
+
+def _before_call(path: str) -> str | None:
+    """What stands before the path of a call; None where there is no such path at the end."""
+    for end in _CALLS:
+        if path.endswith(end):
+            return path.removesuffix(end)
+    before, model, rest = path.rpartition("/model/")
+    name, _, operation = rest.partition("/")
+    if model and (operation in _MODEL_CALLS or (not operation and "claude" in name.lower())):
+        return before
+    return None
 
 
 def _check_authority(authority: str, origin: str) -> None:

@@ -101,12 +101,13 @@ class Snapshot:
     def message(self) -> Message:
         """The message as far as it has come; the same object until more comes.
 
-        Raises StreamCorruptedError before the first event.
+        Raises RuntimeError before the first event.
         """
         if self._message is None:
             if self._members is None:
-                raise StreamCorruptedError(
-                    message="There is no message yet: no message_start has come.", fix=_AGAIN
+                raise RuntimeError(
+                    "Nothing of the message has come yet. Iterate over the stream first; one that was closed "
+                    "or failed before its first event has no message."
                 )
             members = dict(self._members)
             members["content"] = Items(block.value() for block in self._blocks.values())

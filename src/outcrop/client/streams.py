@@ -59,7 +59,7 @@ class StreamReader:
             else:
                 self._take_messages(events)
         except CorruptStreamError as error:
-            self.error = self._corrupted(error)
+            self.error = self._corrupted(error, data)
         return events
 
     def _take_messages(self, events: list[Any]) -> None:
@@ -111,10 +111,10 @@ class StreamReader:
             fix=_AGAIN,
         )
 
-    def _corrupted(self, error: CorruptStreamError) -> AnthropicError:
+    def _corrupted(self, error: CorruptStreamError, data: bytes) -> AnthropicError:
         kind = self._response.headers.get("content-type", "")
         if "eventstream" not in kind:
-            return not_an_answer(self._response)
+            return not_an_answer(self._response, data)
         return StreamCorruptedError(
             message=f"{self._response.request.url}: the stream is corrupted: {error}",
             request=self._response.request,

@@ -14,9 +14,11 @@ from outcrop.client import operations
 from outcrop.client.core import CLOSED, MAKE_ANOTHER, ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.responses import APIResponse
+from outcrop.client.signatures import takes
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
+    from builtins import list as List  # noqa: N812 - in `models`, `list` is a method
     from collections.abc import Callable, Generator, Iterator
     from types import TracebackType
     from typing import Literal, Self, Unpack, overload
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         MessageParams,
     )
     from outcrop.client.replies import Response
+    from outcrop.client.requests import Omit
     from outcrop.types import (
         ConverseResponse,
         ConverseStreamEvent,
@@ -97,12 +100,76 @@ class AnthropicBedrock(ClientBase):
         """The same calls, giving status and headers beside the result."""
         return RawClient(self._carrier)
 
+    @takes("ConverseParams")
     def converse(self, **params: Unpack[ConverseParams]) -> ConverseResponse:
-        """AWS's Converse: its members by their names, `model` as everywhere here. Bytes go in as bytes."""
+        """AWS's Converse.
+
+            reply = client.converse(
+                model="claude-sonnet-4-5",
+                messages=[{"role": "user", "content": [{"text": "Hello"}]}],
+                inferenceConfig={"maxTokens": 1024},
+            )
+            print(reply.output.message.content[0].text)
+
+        Required:
+            model           as everywhere here: a short name, an id, an inference profile's id, or an ARN
+            messages        the conversation: [{"role": "user", "content": [{"text": …}]}]; bytes as bytes
+
+        What is asked, by AWS's names:
+            system          what the model is told before the conversation: [{"text": …}]
+            inferenceConfig maxTokens, temperature, topP, stopSequences
+            toolConfig      tools and toolChoice
+            additionalModelRequestFields
+                            what the model has beside Converse: thinking, top_k, anthropic_beta
+            additionalModelResponseFieldPaths, guardrailConfig, outputConfig, performanceConfig,
+            promptVariables, requestMetadata, serviceTier
+                            as in AWS's API
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         return self._carrier.run(operations.converse(self._core, dict(params)))
 
+    @takes("ConverseParams")
     def converse_stream(self, **params: Unpack[ConverseParams]) -> Stream[ConverseStreamEvent]:
-        """AWS's ConverseStream: events with one member each, as boto3 gives them."""
+        """AWS's Converse as a stream: events with one member each, as boto3 gives them.
+
+            with client.converse_stream(
+                model="claude-sonnet-4-5", messages=[{"role": "user", "content": [{"text": "Hello"}]}]
+            ) as stream:
+                for event in stream:
+                    if event.contentBlockDelta:
+                        print(event.contentBlockDelta.delta.text or "", end="")
+
+        Required:
+            model           as everywhere here: a short name, an id, an inference profile's id, or an ARN
+            messages        the conversation: [{"role": "user", "content": [{"text": …}]}]; bytes as bytes
+
+        What is asked, by AWS's names:
+            system          what the model is told before the conversation: [{"text": …}]
+            inferenceConfig maxTokens, temperature, topP, stopSequences
+            toolConfig      tools and toolChoice
+            additionalModelRequestFields
+                            what the model has beside Converse: thinking, top_k, anthropic_beta
+            additionalModelResponseFieldPaths, guardrailConfig, outputConfig, performanceConfig,
+            promptVariables, requestMetadata, serviceTier
+                            as in AWS's API
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         conversation = operations.converse_outcome(self._core, dict(params), stream=True)
         return Stream(self._carrier.run(conversation))
 
@@ -382,14 +449,54 @@ class Messages(_Resource):
     if TYPE_CHECKING:
 
         @overload
-        def create(self, *, stream: Literal[False] = ..., **params: Unpack[MessageParams]) -> Message: ...
+        def create(
+            self, *, stream: Literal[False] | Omit = ..., **params: Unpack[MessageParams]
+        ) -> Message: ...
         @overload
         def create(self, *, stream: Literal[True], **params: Unpack[MessageParams]) -> Stream[Event]: ...
         @overload
-        def create(self, *, stream: bool, **params: Unpack[MessageParams]) -> Message | Stream[Event]: ...
+        def create(
+            self, *, stream: bool | Omit, **params: Unpack[MessageParams]
+        ) -> Message | Stream[Event]: ...
 
+    @takes("MessageParams", "stream")
     def create(self, **params: Any) -> Message | Stream[Event]:
         """One message; with `stream=True` its events, as they come.
+
+            message = client.messages.create(
+                model="claude-sonnet-4-5",
+                max_tokens=1024,
+                messages=[{"role": "user", "content": "Hello, Claude"}],
+            )
+            print(message.content[0].text)
+
+        Required:
+            model           a short name ("claude-sonnet-4-5"), an id, an inference profile's id, or an ARN
+            max_tokens      how many tokens the answer may have; all are reserved from the account's quota
+            messages        the conversation, newest turn last: [{"role": "user", "content": text or blocks}]
+
+        What is asked:
+            system          what the model is told before the conversation: text, or text blocks
+            temperature     from 0, which is sober, to 1
+            top_p, top_k    only the likeliest tokens: of this probability together, or so many
+            stop_sequences  texts that end the answer
+            tools           what the model may ask to be run: dicts of name, description and input_schema
+            tool_choice     {"type": "auto"}, "any", "none", or {"type": "tool", "name": …}
+            thinking        {"type": "enabled", "budget_tokens": 1024 or more}, "adaptive" or "disabled"
+            output_config   {"effort": …} and {"format": a JSON Schema to answer in}
+            cache_control   {"type": "ephemeral"} keeps all up to the last block that can be kept
+            metadata        {"user_id": an opaque id}
+            betas           beta features by name; Bedrock gets them in the body
+            container, context_management, diagnostics, inference_geo, mcp_servers, output_format,
+            service_tier, speed, user_profile_id, workspace_id
+                            as in Anthropic's API; not every model on Bedrock takes them
+            stream          True gives the events
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
 
         Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
         UsageError for what can't be sent, TypeError for a parameter that does not exist.
@@ -397,12 +504,84 @@ class Messages(_Resource):
         result: Message | Stream[Event] = self._create(params)
         return result
 
+    @takes("MessageParams")
     def stream(self, **params: Unpack[MessageParams]) -> MessageStreamManager:
-        """A message while it is written, in a `with` block."""
+        """A message while it is written, in a `with` block, at whose beginning the request is sent.
+
+            with client.messages.stream(
+                model="claude-sonnet-4-5",
+                max_tokens=1024,
+                messages=[{"role": "user", "content": "Hello, Claude"}],
+            ) as stream:
+                for text in stream.text_stream:
+                    print(text, end="", flush=True)
+            message = stream.get_final_message()
+
+        Required:
+            model           a short name ("claude-sonnet-4-5"), an id, an inference profile's id, or an ARN
+            max_tokens      how many tokens the answer may have; all are reserved from the account's quota
+            messages        the conversation, newest turn last: [{"role": "user", "content": text or blocks}]
+
+        What is asked:
+            system          what the model is told before the conversation: text, or text blocks
+            temperature     from 0, which is sober, to 1
+            top_p, top_k    only the likeliest tokens: of this probability together, or so many
+            stop_sequences  texts that end the answer
+            tools           what the model may ask to be run: dicts of name, description and input_schema
+            tool_choice     {"type": "auto"}, "any", "none", or {"type": "tool", "name": …}
+            thinking        {"type": "enabled", "budget_tokens": 1024 or more}, "adaptive" or "disabled"
+            output_config   {"effort": …} and {"format": a JSON Schema to answer in}
+            cache_control   {"type": "ephemeral"} keeps all up to the last block that can be kept
+            metadata        {"user_id": an opaque id}
+            betas           beta features by name; Bedrock gets them in the body
+            container, context_management, diagnostics, inference_geo, mcp_servers, output_format,
+            service_tier, speed, user_profile_id, workspace_id
+                            as in Anthropic's API; not every model on Bedrock takes them
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         return self._stream(dict(params))
 
+    @takes("CountParams")
     def count_tokens(self, **params: Unpack[CountParams]) -> MessageTokensCount:
-        """How many input tokens a message would have. Costs nothing; not every model can be asked."""
+        """How many input tokens a message would have. Costs nothing; not every model can be asked.
+
+            count = client.messages.count_tokens(
+                model="claude-sonnet-4-5", messages=[{"role": "user", "content": "Hello, Claude"}]
+            )
+            print(count.input_tokens)
+
+        Required:
+            model           a short name ("claude-sonnet-4-5"), an id, an inference profile's id, or an ARN
+            messages        the conversation, newest turn last: [{"role": "user", "content": text or blocks}]
+
+        What is asked, all of it as in `create`:
+            system          what the model is told before the conversation: text, or text blocks
+            tools           what the model may ask to be run: dicts of name, description and input_schema
+            tool_choice     {"type": "auto"}, "any", "none", or {"type": "tool", "name": …}
+            thinking        {"type": "enabled", "budget_tokens": 1024 or more}, "adaptive" or "disabled"
+            output_config   {"effort": …} and {"format": a JSON Schema to answer in}
+            cache_control   {"type": "ephemeral"} keeps all up to the last block that can be kept
+            betas           beta features by name; Bedrock gets them in the body
+            context_management, mcp_servers, output_format, speed, user_profile_id, workspace_id
+                            as in Anthropic's API; not every model on Bedrock takes them
+
+        How it is called:
+            endpoint        "global", "regional", "us", "eu", "jp", "apac", "au", …: where it may run
+            timeout         seconds, or a Timeout with seconds for each phase; None waits for ever
+            extra_headers, extra_query, extra_body
+                            what else to send; extra_body is for members that have no keyword here
+
+        Raises APIStatusError and its kin for AWS's errors, APIConnectionError when no answer came,
+        UsageError for what can't be sent, TypeError for a parameter that does not exist.
+        """
         return self._count(dict(params))
 
     @property
@@ -424,17 +603,47 @@ class Models:
     def __init__(self, carrier: _Carrier) -> None:
         self._carrier = carrier
 
+    if TYPE_CHECKING:
+
+        @overload
+        def list(
+            self, *, kind: None = None, provider: str | None = ...
+        ) -> List[ModelSummary | ProfileSummary]: ...
+        @overload
+        def list(
+            self, *, kind: Literal["foundation-model"], provider: str | None = ...
+        ) -> List[ModelSummary]: ...
+        @overload
+        def list(
+            self, *, kind: Literal["inference-profile"], provider: str | None = ...
+        ) -> List[ProfileSummary]: ...
+
     def list(
         self,
         *,
         kind: Literal["foundation-model", "inference-profile"] | None = None,
         provider: str | None = "anthropic",
-    ) -> list[ModelSummary | ProfileSummary]:
-        """All of them, or one `kind`; `provider=None` lists those of every provider."""
+    ) -> List[Any]:
+        """Models that this region has, and the inference profiles that this account can use.
+
+            for model in client.models.list(kind="foundation-model"):
+                print(model.id, model.status)
+
+            kind            "foundation-model" or "inference-profile" gives only these
+            provider        whose models; None gives those of every provider
+
+        `.id` is what a call names one by, `.regions` where it runs.
+        """
         return self._carrier.run(operations.list_models(self._carrier.core, kind=kind, provider=provider))
 
     def get(self, model: ModelName) -> ModelSummary | ProfileSummary:
-        """One, by id, ARN or short name."""
+        """One model or inference profile, by id, ARN or short name: what a call of that name would use.
+
+            profile = client.models.get("claude-sonnet-4-5")
+            print(profile.id, profile.regions)
+
+        Raises NotFoundError when this region has none by that name.
+        """
         return self._carrier.run(operations.get_model(self._carrier.core, model))
 
 
@@ -452,14 +661,31 @@ class RawMessages:
     def __init__(self, carrier: _Carrier) -> None:
         self._carrier = carrier
 
+    if TYPE_CHECKING:
+
+        @overload
+        def create(
+            self, *, stream: Literal[False] | Omit = ..., **params: Unpack[MessageParams]
+        ) -> APIResponse[Message]: ...
+        @overload
+        def create(
+            self, *, stream: Literal[True], **params: Unpack[MessageParams]
+        ) -> APIResponse[Stream[Event]]: ...
+        @overload
+        def create(
+            self, *, stream: bool | Omit, **params: Unpack[MessageParams]
+        ) -> APIResponse[Message] | APIResponse[Stream[Event]]: ...
+
+    @takes("MessageParams", "stream")
     def create(self, **params: Any) -> APIResponse[Any]:
-        """As `messages.create`."""
+        """`messages.create`, with the reply around it: `.parse()` gives the message, or the stream."""
         outcome = self._carrier.run(operations.message_outcome(self._carrier.core, params))
         if params.get("stream"):
             return APIResponse(outcome, lambda: Stream(outcome))
         return APIResponse(outcome, lambda: operations.read_message(outcome))
 
-    def count_tokens(self, **params: Any) -> APIResponse[MessageTokensCount]:
-        """As `messages.count_tokens`."""
-        outcome = self._carrier.run(operations.count_outcome(self._carrier.core, params))
+    @takes("CountParams")
+    def count_tokens(self, **params: Unpack[CountParams]) -> APIResponse[MessageTokensCount]:
+        """`messages.count_tokens`, with the reply around it: `.parse()` gives the count."""
+        outcome = self._carrier.run(operations.count_outcome(self._carrier.core, dict(params)))
         return APIResponse(outcome, lambda: operations.read_count(outcome))

@@ -10,6 +10,8 @@ from outcrop.transport import Timeouts
 if TYPE_CHECKING:
     from types import EllipsisType
 
+_GIVE: Final = "Give seconds above 0, or None to wait for ever."
+_MOST_BITS: Final = 1000  # of a whole number of seconds: what a float can hold, and what can be read
 _FOR_EVER: Final = 10.0 * 365 * 86_400  # seconds: no timer of the system refuses it
 
 
@@ -24,6 +26,12 @@ class Timeout:
 
     __slots__ = ("connect", "pool", "read", "stall", "write")
 
+    connect: float | None
+    read: float | None
+    write: float | None
+    pool: float | None
+    stall: float | None
+
     def __init__(
         self,
         timeout: float | EllipsisType | None = ...,
@@ -35,9 +43,13 @@ class Timeout:
         stall: float | EllipsisType | None = ...,
     ) -> None:
         given = {"connect": connect, "read": read, "write": write, "pool": pool, "stall": stall}
+        whole = ... if timeout is ... else _checked("timeout", timeout)
         for phase, default in _DEFAULTS.items():
-            seconds = given[phase] if given[phase] is not ... else timeout if timeout is not ... else default
-            object.__setattr__(self, phase, _checked(phase, seconds))
+            if given[phase] is not ...:
+                seconds = _checked(f"timeout: {phase}", given[phase])
+            else:
+                seconds = default if whole is ... else whole
+            object.__setattr__(self, phase, seconds)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Timeout does not change: make a new one with {name}={value!r}")
@@ -65,15 +77,35 @@ _DEFAULTS: Final[dict[str, float | None]] = {
 }
 
 
-def _checked(phase: str, seconds: Any) -> float | None:
-    if seconds is None or (
-        isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds > 0
-    ):
-        return seconds
-    raise UsageError(
-        f"timeout: {phase} is {seconds!r}, which is no number of seconds.",
-        "Give seconds above 0, or None to wait for ever.",
-    )
+def _checked(name: str, seconds: Any) -> float | None:
+    """Seconds as they were given. `name` is what they are called in errors: UsageError for what is none."""
+    if seconds is None:
+        return None
+    if isinstance(seconds, str):
+        raise UsageError(f"{name}={seconds!r} is text, and has to be a number.", _as_number(name, seconds))
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds != seconds:  # noqa: PLR0124
+        raise UsageError(f"{name}={seconds!r} is no number of seconds.", _GIVE)
+    if seconds <= 0:
+        raise UsageError(f"{name}={_short(seconds)}: must be above 0 seconds.", _GIVE)
+    if isinstance(seconds, int) and seconds > _FOR_EVER:
+        # the length of a number that Python may refuse to print, or to make a float of
+        if seconds.bit_length() > _MOST_BITS:
+            raise UsageError(f"{name}={_short(seconds)}: so many seconds are no time.", _GIVE)
+    return seconds
+
+
+def _short(seconds: float) -> str:
+    if isinstance(seconds, int) and seconds.bit_length() > _MOST_BITS:
+        return f"{'-' if seconds < 0 else ''}(a number of {seconds.bit_length()} bits)"
+    return repr(seconds)
+
+
+def _as_number(name: str, text: str) -> str:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _GIVE
+    return f"Write {name}={seconds:g}, without quotation marks." if seconds > 0 else _GIVE
 
 
 def as_timeouts(given: Any, keep: float = 50.0) -> Timeouts:
@@ -81,8 +113,8 @@ def as_timeouts(given: Any, keep: float = 50.0) -> Timeouts:
 
     `keep` is how long an unused connection is kept: Bedrock closes its side after about a minute.
     """
-    if given is None or isinstance(given, (int, float)):
-        given = Timeout(given)
+    if given is None or isinstance(given, (int, float, str)):
+        given = Timeout(given)  # type: ignore[arg-type]  # text is refused there
     elif not isinstance(given, Timeout):
         try:
             given = Timeout(
@@ -91,7 +123,7 @@ def as_timeouts(given: Any, keep: float = 50.0) -> Timeouts:
         except AttributeError:
             raise UsageError(
                 f"timeout={given!r} is no number of seconds and no Timeout.",
-                "Give seconds, or outcrop.Timeout(connect=…, read=…, stall=…).",
+                "Give seconds (a timedelta's are total_seconds()), or outcrop.Timeout(read=…, stall=…).",
             ) from None
     return Timeouts(
         slot=_or_for_ever(given.pool),
@@ -104,4 +136,4 @@ def as_timeouts(given: Any, keep: float = 50.0) -> Timeouts:
 
 
 def _or_for_ever(seconds: float | None) -> float:
-    return _FOR_EVER if seconds is None else seconds
+    return _FOR_EVER if seconds is None else min(seconds, _FOR_EVER)

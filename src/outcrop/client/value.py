@@ -8,18 +8,28 @@ too, reading one costs what reading any attribute does, and going back to JSON i
 from __future__ import annotations
 
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, TypeVar, cast, dataclass_transform
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    NoReturn,
+    TypeAlias,
+    TypeVar,
+    cast,
+    dataclass_transform,
+)
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Never, Protocol, Self, TypeAlias
+    from typing import Never, Protocol, Self
 
     from outcrop.catalog.prices import Cost
 
     Selection: TypeAlias = Mapping[str, Any] | Mapping[int, Any] | set[str] | set[int] | None
-    Members: TypeAlias = dict[str, Any]  # inside Value, `dict` is a method
 
     class About(Protocol):
         """What is known of an answer beside its JSON."""
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
             """The price of a usage; None when it is not known."""
 
 
+Members: TypeAlias = dict[str, Any]  # inside Value, `dict` is a method
 F = TypeVar("F", bound="Callable[..., Any]")
 T = TypeVar("T")
 
@@ -72,19 +83,20 @@ class Items(list[T]):
         )
 
     if TYPE_CHECKING:
-        # arguments that nothing can be given for: type checkers refuse the call itself
-        def append(self, item: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def extend(self, items: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def insert(self, index: Never, item: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def pop(self, index: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def remove(self, item: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def clear(self, _: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def reverse(self, _: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def sort(self, _: Never, /) -> NoReturn: ...  # type: ignore[override]  # noqa: D102
-        def __setitem__(self, index: Never, item: Never, /) -> NoReturn: ...  # type: ignore[override]
-        def __delitem__(self, index: Never, /) -> NoReturn: ...  # type: ignore[override]
-        def __iadd__(self, items: Never, /) -> NoReturn: ...  # type: ignore[override, misc]
-        def __imul__(self, times: Never, /) -> NoReturn: ...  # type: ignore[override, misc]
+        # Arguments that nothing can be given for: type checkers refuse the call itself. They do not look at
+        # what comes after one that is said to never return.
+        def append(self, item: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def extend(self, items: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def insert(self, index: Never, item: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def pop(self, index: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def remove(self, item: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def clear(self, _: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def reverse(self, _: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def sort(self, _: Never, /) -> None: ...  # type: ignore[override]  # noqa: D102
+        def __setitem__(self, index: Never, item: Never, /) -> None: ...  # type: ignore[override]
+        def __delitem__(self, index: Never, /) -> None: ...  # type: ignore[override]
+        def __iadd__(self, items: Never, /) -> None: ...  # type: ignore[override, misc]
+        def __imul__(self, times: Never, /) -> None: ...  # type: ignore[override, misc]
     else:
         append = extend = insert = pop = remove = clear = reverse = sort = _refuse
         __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -113,7 +125,7 @@ class Value:
 
     __slots__ = ("__dict__", "_known")
 
-    _members: ClassVar[dict[str, Any]] = {}
+    _members: ClassVar[Members] = {}
     """Functions: what becomes of a member that is neither absent nor null."""
     _late: ClassVar[tuple[str, ...]] = ()
     """Members that are computed when first read."""

@@ -19,7 +19,13 @@ from outcrop.engine import Answer, Event, Lack, Question, Stream, Whole, upstrea
 from outcrop.engine.lacks import refuse_lacks
 from outcrop.engine.upstream import Problem
 from outcrop.errors import ConfigError, Fault, ValidationException
-from outcrop.transport import AddressRefusedError, DialError, HttpError
+from outcrop.transport import (
+    AddressRefusedError,
+    CertificateError,
+    DialError,
+    HttpError,
+    ProxySettingError,
+)
 from outcrop.transport.aio import Client
 from outcrop.transport.connection import Response
 from outcrop.wire.http import JSON
@@ -133,8 +139,9 @@ class MessagesEngine:
         if self._base.startswith("https:"):
             try:
                 self._client.tls()
-            except OSError as error:  # not there, or not a certificate: ssl.SSLError is one too
-                raise ConfigError(f"engine {self.name}: the CA file can't be used: {error}.") from error
+            except CertificateError as error:
+                what = f"engine {self.name}: the CA file can't be used: {error}."
+                raise ConfigError(what, error.fix) from error
 
     async def answer(self, question: Question) -> Answer:
         """Asks the upstream. Raises Fault."""
@@ -338,6 +345,8 @@ def _base(name: str, url: str, client: Client) -> str:
         client.locate(url)
     except AddressRefusedError as error:
         raise ConfigError(f"engine {name}: {error}.", "Name the server by another address.") from error
+    except ProxySettingError as error:
+        raise ConfigError(f"engine {name}: {error}.", error.fix) from error
     except ValueError as error:
         raise ConfigError(f"engine {name}: {error}.", fix) from error
     parts = urlsplit(url)

@@ -19,13 +19,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Final
 
-from outcrop.transport import BrokenError, CertificateError, ClosedError, Limits, TimedOutError, Timeouts
+from outcrop.transport import BrokenError, ClosedError, Limits, TimedOutError, Timeouts
 from outcrop.transport.connection import Connection, Response
 from outcrop.transport.dial import dial
 from outcrop.transport.http1 import IDEMPOTENT, request_head
@@ -105,15 +104,12 @@ class Client:
         return response
 
     def locate(self, url: str) -> Target:
-        """Where a URL leads with this client's proxies. Raises ValueError, AddressRefusedError."""
+        """Where a URL leads by this client's proxies. Raises ValueError, ProxyError, AddressRefusedError."""
         return locate(url, self._proxies, guarded=self._guarded)
 
     def tls(self) -> None:
-        """Reads the authorities now, not when TLS is first spoken. Raises OSError when that can't be done."""
-        try:
-            self._trust.context()
-        except CertificateError as error:
-            raise OSError(str(error)) from error
+        """Reads the authorities now, not when TLS is first spoken. Raises CertificateError."""
+        self._trust.context()
 
     async def close(self) -> None:
         """Closes every connection and waits until they are gone. Idempotent.
@@ -171,7 +167,7 @@ class Client:
         target = self.locate(url)
         pool = self._pools.get(target.route)
         if pool is None:
-            pool = _Pool(target.route, self.timeouts.keep, self.limits, self._trust.context, self._guarded)
+            pool = _Pool(target.route, self.timeouts.keep, self.limits, self._trust, self._guarded)
             self._pools[target.route] = pool
         if len(self._found) < 1024:
             self._found[url] = target, pool
@@ -246,15 +242,13 @@ def _at_once(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 class _Pool:
     """The connections of one route. A slot is taken before one is opened and freed when it is lost."""
 
-    def __init__(
-        self, route: Route, keep: float, limits: Limits, tls: Callable[[], ssl.SSLContext], guarded: bool
-    ) -> None:
+    def __init__(self, route: Route, keep: float, limits: Limits, trust: Trust, guarded: bool) -> None:
         # does not know its client: so that one that is dropped is gone at once, not when garbage is collected
         self.open = 0
         self._route = route
         self._keep = keep
         self._limits = limits
-        self._tls = tls
+        self._trust = trust
         self._guarded = guarded
         self._idle: list[Connection] = []  # the last used is used next, so that the others can grow old
         self._all: set[Connection] = set()
@@ -345,10 +339,11 @@ class _Pool:
         """Opens a connection in a slot that is the caller's already."""
         try:
             async with asyncio.timeout(seconds):
-                connection = await dial(self._route, self._make, self._tls, self._guarded)
+                connection = await dial(self._route, self._make, self._trust, self._guarded)
         except TimeoutError as error:
             self._free_slot()
-            raise TimedOutError("connect", seconds) from error
+            proxy = self._route.proxy
+            raise TimedOutError("connect", seconds, by=str(proxy) if proxy else "") from error
         except BaseException:  # cancelled or failed: the slot goes to the next
             self._free_slot()
             raise

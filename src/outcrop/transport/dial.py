@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from outcrop.transport import DialError, ProxyError
 from outcrop.transport.route import Proxy, Route, literal, refuse
-from outcrop.transport.trust import refused
+from outcrop.transport.trust import Trust, no_tls
+from outcrop.transport.tunnel import SAID_SECONDS, Tunnel, around
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
 
-_CONNECT_HEAD_LIMIT: Final = 64 * 1024
+# An address that does not answer must not use up the time of those after it.
+_NEXT_ADDRESS_SECONDS: Final = 1.0
 
 
-async def dial(
-    route: Route, make: Callable[[], _P], context: Callable[[], ssl.SSLContext], guarded: bool
-) -> _P:
-    """Opens a connection and hands back its protocol. `context` is asked for when TLS is spoken.
+async def dial(route: Route, make: Callable[[], _P], trust: Trust, guarded: bool) -> _P:
+    """Opens a connection and hands back its protocol. `trust` is asked for certificates when TLS is spoken.
 
     `guarded`: link-local and metadata addresses are refused. Raises DialError: CertificateError for the
     server's certificate, ProxyError for what is the proxy's, AddressRefusedError. Cancelling it leaves
@@ -31,17 +33,29 @@ async def dial(
         if route.unix:
             _, protocol = await asyncio.get_running_loop().create_unix_connection(make, route.unix)
             return protocol
+        # asked first: if the certificates can't be read, nobody need be bothered
+        tls = trust.context() if route.tls else None
         if route.proxy is not None:
-            return await _by_proxy(route, route.proxy, make, context, guarded)
-        tls = context() if route.tls else None
+            return await _by_proxy(route, route.proxy, make, tls, guarded)
         _, protocol = await _connect(route.host, route.port, make, tls, guarded)
         return protocol
     except ssl.SSLCertVerificationError as error:
-        raise refused(route.host, route.port, error) from error
-    except TimeoutError as error:
-        raise DialError(f"{place}: no answer to the connection attempt") from error
-    except (OSError, UnicodeError) as error:  # socket.gaierror and ssl.SSLError are OSErrors
-        raise DialError(f"{place}: {error}") from error
+        raise trust.refused(route, error) from error
+    except ssl.SSLError as error:
+        raise no_tls(route, error) from error
+    except (OSError, UnicodeError) as error:  # socket.gaierror is an OSError
+        if route.tls and isinstance(error, ConnectionError) and not error.errno:
+            raise no_tls(route, error) from error  # not the system's but asyncio's, in the handshake
+        raise DialError(f"{place}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a connection was not to be had, without the numbers and addresses that asyncio puts around it."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    if isinstance(error, TimeoutError):
+        return "no answer to the connection attempt"
+    return getattr(error, "strerror", None) or str(error)
 
 
 async def _connect(
@@ -53,8 +67,8 @@ async def _connect(
     last: OSError = OSError("no address")
     for number, address in enumerate(addresses):
         try:
-            # a dead address must not use up the time of those after it
-            async with asyncio.timeout(None if number == len(addresses) - 1 else 1.0):
+            last_one = number == len(addresses) - 1
+            async with asyncio.timeout(None if last_one else _NEXT_ADDRESS_SECONDS):
                 return await loop.create_connection(
                     make, address, port, ssl=tls, server_hostname=host if tls else None
                 )
@@ -78,70 +92,78 @@ async def _resolve(host: str, port: int, guarded: bool) -> list[str]:
     return addresses
 
 
-class _Tunnel(asyncio.Protocol):
-    """Reads a proxy's reply to CONNECT, and not a byte more is expected before we speak TLS."""
+class _Asking(asyncio.Protocol):
+    """Hands to a tunnel what a proxy says, until somebody else takes the connection over."""
 
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._got = b""
+    def __init__(self, tunnel: Tunnel) -> None:
+        loop = asyncio.get_running_loop()
+        self.answered: asyncio.Future[None] = loop.create_future()
+        self.complete: asyncio.Future[None] = loop.create_future()
+        self.error: ProxyError | None = None  # what came in place of an answer
+        self._tunnel = tunnel
 
     def data_received(self, data: bytes) -> None:
-        self._got += data
-        if self.answer.done():
+        tunnel = self._tunnel
+        if self.complete.done():
             return
-        if (
-            self._got.endswith(b"\r\n\r\n")
-            or b"\r\n\r\n" in self._got
-            or len(self._got) > _CONNECT_HEAD_LIMIT
-        ):
-            self.answer.set_result(self._got)
+        try:
+            tunnel.feed(data)
+        except ProxyError as error:
+            self.error = None if tunnel.answered else error
+            self._tell(self.answered, self.complete)
+        if tunnel.answered:
+            self._tell(self.answered)
+        if tunnel.complete:
+            self._tell(self.complete)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        if not self.answer.done():
-            self.answer.set_result(self._got)
+        self.data_received(b"")
+
+    @staticmethod
+    def _tell(*futures: asyncio.Future[None]) -> None:
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
 
 
 async def _by_proxy(
-    route: Route, proxy: Proxy, make: Callable[[], _P], context: Callable[[], ssl.SSLContext], guarded: bool
+    route: Route, proxy: Proxy, make: Callable[[], _P], tls: ssl.SSLContext | None, guarded: bool
 ) -> _P:
     """To a proxy that is told whole URLs, or for TLS through its tunnel."""
-    tls = context() if route.tls else None
+    tunnel = Tunnel(route, proxy)
     try:
         if tls is None:
             _, protocol = await _connect(proxy.host, proxy.port, make, None, guarded)
             return protocol
-        transport, tunnel = await _connect(proxy.host, proxy.port, _Tunnel, None, guarded)
+        transport, asking = await _connect(proxy.host, proxy.port, lambda: _Asking(tunnel), None, guarded)
     except (OSError, UnicodeError) as error:
-        why = "no answer to the connection attempt" if isinstance(error, TimeoutError) else error
-        raise ProxyError(f"the proxy {proxy.host}:{proxy.port} can't be reached: {why}") from error
+        fix = around(proxy, route.host) if tls else around(proxy)
+        raise ProxyError(f"{proxy} can't be reached: {_reason(error)}", fix=fix) from error
     try:
-        await _ask(route, proxy, transport, tunnel)
+        await _ask(tunnel, transport, asking)
         protocol = make()
         secured = await asyncio.get_running_loop().start_tls(
             transport, protocol, tls, server_hostname=route.host
         )
         if secured is None:  # the connection went away before the handshake began
-            raise ProxyError(f"the proxy {proxy.host}:{proxy.port} closed the connection")
+            raise ConnectionAbortedError("the connection was closed before the handshake")
         protocol.connection_made(secured)
-    except BaseException:  # a cancelled or failed handshake must not leave the socket open
+    except BaseException as error:  # a cancelled or failed handshake must not leave the socket open
         transport.abort()
+        if isinstance(error, ConnectionError):  # the proxy's, or the server's: who knows
+            raise no_tls(route, error) from error
         raise
     return protocol
 
 
-async def _ask(route: Route, proxy: Proxy, transport: asyncio.Transport, tunnel: _Tunnel) -> None:
+async def _ask(tunnel: Tunnel, transport: asyncio.Transport, asking: _Asking) -> None:
     """Asks for a tunnel. Raises ProxyError when there is none."""
-    authority = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
-    login = f"proxy-authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
-    transport.write(f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{login}\r\n".encode("ascii"))
-    answer = await tunnel.answer
-    where = f"the proxy {proxy.host}:{proxy.port}"
-    code = answer[9:12]
-    if not answer.startswith(b"HTTP/1.") or not code.isdigit() or len(code) < 3:
-        what = "closed the connection" if not answer else "does not answer as one"
-        raise ProxyError(f"{where} {what} when it is asked for {authority}")
-    if not code.startswith(b"2"):
-        hint = ": it wants a login (http://user:password@host:port)" if code == b"407" else ""
-        raise ProxyError(f"{where} refused {authority} with status {int(code)}{hint}", int(code))
-    if not answer.endswith(b"\r\n\r\n"):
-        raise ProxyError(f"{where} sent more than its answer when it was asked for {authority}", int(code))
+    transport.write(tunnel.request)
+    await asking.answered
+    if asking.error is not None:
+        raise asking.error
+    if not tunnel.open:
+        with suppress(TimeoutError):  # it is only for the error's text
+            async with asyncio.timeout(SAID_SECONDS):
+                await asking.complete
+    tunnel.check()

@@ -28,6 +28,9 @@ _INTERIM_LIMIT: Final = 32
 _CRLF: Final = b"\r\n"
 _END: Final = b"\r\n\r\n"
 _START: Final = b"HTTP/1."
+_ALERT: Final = (
+    b"\x15\x03"  # how a TLS server says what it thinks of a request that is not TLS (RFC 8446, 5.1)
+)
 _TCHAR: Final = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _HEX: Final = b"0123456789abcdefABCDEF"
 _PLAIN: Final = bytes((9, *range(32, 127), *range(128, 256)))  # what may stand in a line
@@ -196,6 +199,11 @@ class ResponseReader:
     def _suspect(self, pending: bytearray, seen: int) -> None:
         """Refuses at once what can't become a head: its end might never come."""
         if self._mode == _HEAD and not pending.startswith(_START[: len(pending)]):
+            if pending.startswith(_ALERT[: len(pending)]):
+                raise GarbledError(
+                    "not an HTTP response: the server speaks TLS",
+                    fix="Write https:// in place of http:// in the address.",
+                )
             raise GarbledError("not an HTTP response")
         new = bytes(pending[seen:])
         if seen and pending[seen - 1] == 13:  # CR: its LF is the first of the new ones

@@ -31,6 +31,15 @@ _NEVER: Final = (
     "192.0.0.192/32",
 )
 _NAT64: Final = 0x64FF9B << 96  # 64:ff9b::/96 (RFC 6052)
+# Proxies that there are and we do not speak to.
+_SOCKS: Final = "a SOCKS proxy, and only HTTP proxies are spoken to"
+_NOT_SPOKEN: Final = {
+    "https": (
+        "to be spoken to with TLS, and proxies are spoken to without "
+        "(what goes through one to an https:// address is encrypted all the same)"
+    ),
+    **dict.fromkeys(("socks", "socks4", "socks4a", "socks5", "socks5h"), _SOCKS),
+}
 _HOST: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
 
@@ -206,39 +215,36 @@ def _proxy_for(host: str, port: int, tls: bool, proxies: Proxies) -> Proxy | Non
 def _proxy(url: str, origin: str) -> Proxy:
     """The proxy that a text names. Raises ProxySettingError, which quotes nothing that may be of a login."""
     scheme, separator, rest = url.strip().partition("://")
-    if not separator:
-        scheme, rest = "http", url.strip()
+    if not separator:  # host:port, as many write it
+        scheme, rest = "http", scheme
     end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+    path = rest[end:]
     login, _, place = rest[:end].rpartition("@")
     host, port = _host_and_port(place)
-    why = _not_a_proxy(scheme.lower(), place if host else "", rest[end:], bare=not separator)
-    if not why and not host:
-        named, colon, _ = place.partition(":")
-        bad_port = colon and _host_and_port(named)[0] and _host_and_port(named) != ("", 0)
-        why = f"the port of {named!r} is none" if bad_port else "there is no host in it, or one that can't be"
-    if why:
-        write = "http://host:port"
-        raise ProxySettingError(
-            f"{origin or 'what was given as a proxy'} is no address of a proxy that can be used: {why}",
-            fix=f"Write {origin}={write} (with a login: http://user:password@host:port), or unset {origin}."
-            if origin
-            else f"Write {write} (with a login: http://user:password@host:port).",
-        )
-    return Proxy(host, port or 80, _basic(login) if login else "", origin)
+    kind = scheme.lower()
+    if "@" in path:
+        why = "its user name or password holds a character that has to be written with % (/ as %2F)"
+    elif kind in _NOT_SPOKEN:
+        why = f"{kind}://{place if host else '…'} is {_NOT_SPOKEN[kind]}"
+    elif kind != "http" or (not separator and path.strip("/")):
+        why = "it does not begin with http://"
+    elif host:
+        return Proxy(host, port or 80, _basic(login) if login else "", origin)
+    else:
+        why = _no_place(place)
+    write = "http://host:port (with a login: http://user:password@host:port)"
+    raise ProxySettingError(
+        f"{origin or 'the proxy'} can't be used: {why}",
+        fix=f"Write {origin}={write}, or unset it." if origin else f"Write it as {write}.",
+    )
 
 
-def _not_a_proxy(scheme: str, place: str, rest: str, *, bare: bool) -> str:
-    """Why a text that was taken apart names no proxy, as far as its form tells; "" when it may well."""
-    if "@" in rest:
-        return "its user name or password holds a character that must be written in percent form (/ as %2F)"
-    if scheme != "http":
-        if not scheme.isalnum():
-            return "it does not begin with http://"
-        shown = f"{scheme}://{place}" if place else f"{scheme}://…"
-        kind = "a SOCKS proxy" if scheme.startswith("socks") else "no HTTP proxy that is spoken to without TLS"
-        tunnels = " (what goes through one to an https:// address is encrypted all the same)"
-        return f"{shown} is {kind}, and there is only http://{'' if scheme.startswith('socks') else tunnels}"
-    return "it does not begin with http://" if bare and rest.strip("/") else ""
+def _no_place(place: str) -> str:
+    """What is wrong with the host and port of a proxy."""
+    host, colon, _ = place.partition(":")
+    if colon and _host_and_port(host)[0]:
+        return f"the port of {host} is no number from 1 to 65535"
+    return "there is no host in it, or one that can't be"
 
 
 def _basic(login: str) -> str:

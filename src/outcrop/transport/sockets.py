@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import select
 import socket
 import threading
@@ -28,15 +27,12 @@ from outcrop.transport import (
     KIB,
     BrokenError,
     DialError,
-    HttpError,
-    Limits,
     Phase,
     ProxyError,
     TimedOutError,
 )
-from outcrop.transport.http1 import ResponseReader
 from outcrop.transport.route import Proxy, Route, refuse
-from outcrop.transport.trust import Trust, refused
+from outcrop.transport.trust import Trust, no_tls
 
 if TYPE_CHECKING:
     import ssl
@@ -61,9 +57,6 @@ LONGEST_WAIT: Final = 1_000_000.0
 _RECEIVE: Final = 64 * KIB
 # An address that does not answer must not use up the time of those after it.
 _NEXT_ADDRESS_SECONDS: Final = 1.0
-# Of what a proxy says instead of connecting, only the beginning is of use.
-_SAID_BYTES: Final = 64 * KIB
-_SAID_SECONDS: Final = 1.0
 
 # A model may think for minutes, and what stands between forgets silent connections (AWS's NAT after 350 s).
 _KEEPALIVE: Final = tuple(
@@ -100,7 +93,8 @@ class _Socket(socket.socket):
     """Closes silently when it is collected: its owner was dropped, which is allowed."""
 
     def __del__(self) -> None:
-        self.close()
+        # socket's own close counts users, which one that was interrupted while it was made does not have yet
+        super(socket.socket, self).close()
 
 
 class Connection:
@@ -261,12 +255,15 @@ class Dialing:
         except (OSError, UnicodeError) as error:  # socket.gaierror is an OSError
             reason = getattr(error, "strerror", None) or error
             if proxy is not None:
-                raise ProxyError(f"the proxy {host}:{port} can't be reached: {reason}") from error
+                from outcrop.transport.tunnel import around
+
+                fix = around(proxy, route.host) if route.tls else around(proxy)
+                raise ProxyError(f"{proxy} can't be reached: {reason}", fix=fix) from error
             raise DialError(f"{host}:{port}: {reason}") from error
         if context is not None:
             if proxy is not None:
                 self._open_tunnel(proxy)
-            self._secure(sock, context)
+            self._secure(sock, context, trust)
 
     def _connect(self, addresses: list[tuple[int, _Address]]) -> socket.socket:
         """Tries a host's addresses one after the other and takes the first that answers."""
@@ -302,53 +299,29 @@ class Dialing:
 
     def _open_tunnel(self, proxy: Proxy) -> None:
         """Asks a proxy for a connection to the server. Raises ProxyError with what it answers."""
-        route = self._route
-        authority = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
-        login = f"proxy-authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
-        request = f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{login}\r\n".encode("ascii")
-        name = f"the proxy {proxy.host}:{proxy.port}"
-        reader = ResponseReader(Limits(), "CONNECT")
+        from outcrop.transport.tunnel import SAID_SECONDS, Tunnel
+
+        receive = self._connection.receive
+        tunnel = Tunnel(self._route, proxy)
         try:
-            self._connection.write(request, self._deadline - monotonic())
-            parts: list[bytes] = []
-            while not reader.status:
-                parts = self._read_on(reader, self._deadline)
+            self._connection.write(tunnel.request, self._deadline - monotonic())
+            while not tunnel.answered:
+                tunnel.feed(receive(self._deadline, "connect", 0.0))
         except TimedOutError:
             raise self._late() from None
-        except (HttpError, OSError) as error:
-            raise ProxyError(f"{name} was asked for {authority}, but: {error}") from error
-        status = reader.status
-        if not 200 <= status <= 299:
-            said = _in_short(b"".join(parts) + self._read_body(reader))
-            raise ProxyError(
-                f"{name} would not connect to {authority}: {status}{said and f', {said}'}", status
-            )
-        if parts:
-            raise ProxyError(f"{name} says more than that it has connected to {authority}", status)
+        except OSError as error:
+            raise tunnel.failed(error) from error
+        deadline = min(self._deadline, monotonic() + SAID_SECONDS)
+        with contextlib.suppress(TimedOutError, ProxyError, OSError):  # it is only for the error's text
+            while not tunnel.complete:
+                tunnel.feed(receive(deadline, "connect", 0.0))
+        tunnel.check()
 
-    def _read_on(self, reader: ResponseReader, deadline: float) -> list[bytes]:
-        data = self._connection.receive(deadline, "connect", 0.0)
-        if data:
-            return reader.feed(data)
-        reader.eof()
-        return []
-
-    def _read_body(self, reader: ResponseReader) -> bytes:
-        """What else a proxy says, as far as it comes soon: it is only for the error's text."""
-        parts: list[bytes] = []
-        deadline = min(self._deadline, monotonic() + _SAID_SECONDS)
-        try:
-            while not reader.done and sum(map(len, parts)) < _SAID_BYTES:
-                parts += self._read_on(reader, deadline)
-        except (HttpError, OSError):
-            pass
-        return b"".join(parts)
-
-    def _secure(self, plain: socket.socket, context: ssl.SSLContext) -> None:
+    def _secure(self, plain: socket.socket, context: ssl.SSLContext, trust: Trust) -> None:
         """Shakes hands. Raises CertificateError, DialError."""
         import ssl
 
-        connection, host, port = self._connection, self._route.host, self._route.port
+        connection, host = self._connection, self._route.host
         context.sslsocket_class = _secure_socket()
         try:
             sock = context.wrap_socket(
@@ -362,12 +335,9 @@ class Dialing:
             connection.attach(sock, tls=True)
             self._shake_hands(sock)
         except ssl.SSLCertVerificationError as error:
-            raise refused(host, port, error) from error
+            raise trust.refused(self._route, error) from error
         except (OSError, ValueError) as error:  # ValueError: a host that is no name for TLS
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-            if reason == "WRONG_VERSION_NUMBER":
-                reason = "what answers there does not speak it"
-            raise DialError(f"{host}:{port}: TLS failed: {reason}") from error
+            raise no_tls(self._route, error) from error
 
     def _shake_hands(self, sock: ssl.SSLSocket) -> None:
         import ssl
@@ -384,7 +354,8 @@ class Dialing:
                 raise self._late()
 
     def _late(self) -> TimedOutError:
-        return TimedOutError("connect", self._seconds)
+        proxy = self._route.proxy
+        return TimedOutError("connect", self._seconds, by=str(proxy) if proxy else "")
 
 
 def _addresses(host: str, port: int, guarded: bool) -> list[tuple[int, _Address]]:
@@ -405,7 +376,7 @@ def _secure_socket() -> type[ssl.SSLSocket]:
 
     class SecureSocket(ssl.SSLSocket):
         def __del__(self) -> None:
-            self.close()
+            super(socket.socket, self).close()
 
     return SecureSocket
 
@@ -418,10 +389,3 @@ def _shut_down(sock: socket.socket) -> None:
 def _too_early(error: OSError) -> bool:
     """Whether a call on a socket that does not block has only to be made again. Known without `ssl`."""
     return type(error).__name__ in ("BlockingIOError", "SSLWantReadError", "SSLWantWriteError")
-
-
-def _in_short(body: bytes) -> str:
-    """The beginning of what a page says, without its markup."""
-    text = body.decode("utf-8", "replace")
-    text = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text)
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]

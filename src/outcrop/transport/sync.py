@@ -25,7 +25,6 @@ from outcrop.transport import (
     HttpError,
     Limits,
     Phase,
-    ProxyError,
     TimedOutError,
     Timeouts,
     TooLargeError,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 _TIMEOUTS: Final = Timeouts()
 _LIMITS: Final = Limits()
-_DIRECT: Final = Proxies()
 # What is left of a response nobody wants: reading this much of it is cheaper than a new connection.
 _DRAIN_BYTES: Final = 64 * KIB
 _DRAIN_SECONDS: Final = 1.0
@@ -116,15 +114,8 @@ class Client:
         return response
 
     def locate(self, url: str) -> Target:
-        """Where a URL leads with this client's proxies.
-
-        Raises ValueError, AddressRefusedError, and ProxyError for a proxy of a kind that can't be used.
-        """
-        try:
-            return locate(url, self._proxies, guarded=self.guarded)
-        except ValueError as error:
-            locate(url, _DIRECT, guarded=False)  # or is it the URL?
-            raise ProxyError(str(error)) from None
+        """Where a URL leads by this client's proxies. Raises ValueError, ProxyError, AddressRefusedError."""
+        return locate(url, self._proxies, guarded=self.guarded)
 
     def close(self) -> None:
         """Closes every connection. Threads that wait for one, or on one, get ClosedError. Idempotent."""

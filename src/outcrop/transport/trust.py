@@ -18,10 +18,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from outcrop.transport import CertificateError
+from outcrop.transport import CertificateError, DialError
 
 if TYPE_CHECKING:
     import ssl
+
+    from outcrop.transport.route import Route
 
 # Where systems keep all authorities in one file, for a Python whose OpenSSL was built to look elsewhere.
 _FILES: Final = (
@@ -29,6 +31,14 @@ _FILES: Final = (
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, Red Hat, Amazon Linux
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # Alpine, macOS, the BSDs
+)
+
+# OpenSSL's X509_V_ERR_*: HOSTNAME_, EMAIL_, IP_ADDRESS_MISMATCH; CERT_NOT_YET_VALID, CERT_HAS_EXPIRED.
+_NAMES: Final = frozenset({62, 63, 64})
+_DATES: Final = frozenset({9, 10})
+# What OpenSSL makes of an answer that is not TLS: it depends on the bytes, and on its release.
+_NOT_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"}
 )
 
 
@@ -45,6 +55,9 @@ class Trust:
         self._named = named
         self._environ = os.environ if environ is None else environ
         self._context: ssl.SSLContext | None = None
+        # where the authorities that are believed came from, and the first place named by somebody
+        self._believed = "this system's"
+        self._given_by = ("", "")
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.2 or later, names and dates checked, ALPN `http/1.1`. Made once, when first asked for.
@@ -68,8 +81,25 @@ class Trust:
         for origin, path in given:
             _load(context, origin, path)
         if not given:
-            _load_system(context)
+            self._believed = _load_system(context)
+        else:
+            self._given_by = given[0]
+            self._believed = " and ".join(f"{origin} = {path}" for origin, path in given)
         return context
+
+    def refused(self, route: Route, error: ssl.SSLCertVerificationError) -> CertificateError:
+        """What a failed verification is, with OpenSSL's reason, and what can be done."""
+        reason = error.verify_message.rstrip(".") or str(error)
+        what = f"the certificate of {_place(route)} is not believed: {reason}"
+        if error.verify_code in _NAMES:
+            return CertificateError(what, fix="Call the server by a name that its certificate holds.")
+        if error.verify_code in _DATES:
+            return CertificateError(
+                what, fix="Set this machine's clock, if it is wrong; else the server needs a new certificate."
+            )
+        origin, path = self._given_by
+        fix = f"Add the server's authority to {path}, or {_correct(origin)}." if origin else ""
+        return CertificateError(f"{what} (authorities: {self._believed})", fix=fix)
 
     def _given(self) -> tuple[tuple[str, str], ...]:
         """The first place that names certificates, with its name."""
@@ -87,10 +117,26 @@ class Trust:
         return (("REQUESTS_CA_BUNDLE", read("REQUESTS_CA_BUNDLE", "")),)
 
 
-def refused(host: str, port: int, error: ssl.SSLCertVerificationError) -> CertificateError:
-    """What a failed verification is, with OpenSSL's reason."""
-    reason = error.verify_message.rstrip(".") or str(error)
-    return CertificateError(f"the certificate of {host}:{port} is not believed: {reason}")
+def no_tls(route: Route, error: Exception) -> DialError:
+    """What another failure of TLS is."""
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    fix = ""
+    if reason in _NOT_TLS:
+        reason = "what answers there does not speak it"
+        fix = "If the server is one without TLS, write http:// in place of https:// in its address."
+    elif not reason or reason == "UNEXPECTED_EOF_WHILE_READING":
+        reason = "the connection was closed in the middle of the handshake"
+    return DialError(f"{_place(route)}: TLS failed: {reason}", fix=fix)
+
+
+def _place(route: Route) -> str:
+    by = f" (by {route.proxy})" if route.proxy else ""
+    return f"{route.host}:{route.port}{by}"
+
+
+def _correct(origin: str) -> str:
+    """What to do with a place that names certificates."""
+    return f"correct or unset {origin}" if origin.isupper() else f"correct {origin}"
 
 
 def _load(context: ssl.SSLContext, origin: str, path: str) -> None:
@@ -111,11 +157,12 @@ def _load(context: ssl.SSLContext, origin: str, path: str) -> None:
         why = "which does not exist"
     except OSError as error:
         why = f"which can't be read: {error.strerror}"
-    raise CertificateError(f"{origin} names {path}, {why}")
+    correct = _correct(origin)
+    raise CertificateError(f"{origin} names {path}, {why}", fix=f"{correct[0].upper()}{correct[1:]}.")
 
 
-def _load_system(context: ssl.SSLContext) -> None:
-    """Adds the system's authorities. Raises CertificateError when there are none."""
+def _load_system(context: ssl.SSLContext) -> str:
+    """Adds the system's authorities. Returns whose they are. Raises CertificateError when there are none."""
     import ssl
 
     built = ssl.get_default_verify_paths()
@@ -130,12 +177,15 @@ def _load_system(context: ssl.SSLContext) -> None:
         if held > hashed:
             _load(context, "this system", file)
         if held:
-            return
-    if not hashed and not _load_certifi(context):
-        raise CertificateError(
-            "this system has no certificate authorities: install its package `ca-certificates`, "
-            "or certifi, or name a bundle in AWS_CA_BUNDLE"
-        )
+            return "this system's"
+    if hashed:
+        return "this system's"
+    if _load_certifi(context):
+        return "certifi's"
+    raise CertificateError(
+        "this system has no certificate authorities",
+        fix="Install its package `ca-certificates`, or certifi, or name a bundle in AWS_CA_BUNDLE.",
+    )
 
 
 def _load_certifi(context: ssl.SSLContext) -> bool:

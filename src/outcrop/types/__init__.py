@@ -1,6 +1,9 @@
 # ruff: noqa: N815 - members by the names AWS gave them
 """What the client's calls give: messages, blocks, stream events, Converse, models, identities.
 
+What goes into them, `MessageParam`, `ToolParam` and the like, can be imported from here too, and is made
+(`request`, `client.params`) when somebody does. `beta` has `anthropic`'s names for the same.
+
 Names and members are those of `anthropic` 2.12's `types` where they exist there, else those of AWS's service
 models `bedrock-runtime` and `bedrock`. How they behave is said in `client.value`. A block, delta, citation
 or event of a kind not described here comes as `UnknownBlock`, `UnknownDelta`, … with all it has.
@@ -14,13 +17,50 @@ from binascii import a2b_base64
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
-from outcrop.client.value import Items, Loose, Value, each, loose, one, one_of
+from outcrop.client.value import Items as Items
+from outcrop.client.value import Loose as Loose
+from outcrop.client.value import Value as Value
+from outcrop.client.value import each, loose, one, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from outcrop.catalog.prices import Cost
+    from outcrop.catalog.prices import Cost as Cost
+    from outcrop.client.model_names import ModelName as ModelName
+    from outcrop.client.params import *  # noqa: F403
+    from outcrop.client.replies import Headers as Headers
+    from outcrop.client.replies import Request as Request
+    from outcrop.client.replies import Response as Response
+    from outcrop.types.request import *  # noqa: F403
+
+# Where more names of this module live. They are fetched when somebody asks for one; a call does not.
+_LATER: Final = {
+    "outcrop.types.request": "",  # all that is public there
+    "outcrop.client.params": "",
+    "outcrop.client.model_names": "ModelName",
+    "outcrop.client.replies": "Headers Request Response",
+    "outcrop.catalog.prices": "Cost",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "beta":
+        return import_module("outcrop.types.beta")
+    for module, names in _LATER.items():
+        if not name.startswith("_") and name in (names.split() or import_module(module).__all__):
+            found = globals()[name] = getattr(import_module(module), name)
+            return found
+    raise AttributeError(f"module 'outcrop.types' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from importlib import import_module
+
+    later = [names.split() or import_module(module).__all__ for module, names in _LATER.items()]
+    return sorted({"beta", *globals(), *(name for names in later for name in names)})
 
 
 StopReason: TypeAlias = Literal[
@@ -301,9 +341,7 @@ class RefusalStopDetails(Value):
     recommended_model: str | None = None
     fallback_has_prefill_claim: bool | None = None
     fallback_credit_token: str | None = None
-    _beta: ClassVar = frozenset(
-        ("recommended_model", "fallback_has_prefill_claim", "fallback_credit_token")
-    )
+    _beta: ClassVar = frozenset(("recommended_model", "fallback_has_prefill_claim", "fallback_credit_token"))
 
 
 class Message(Value):
@@ -703,17 +741,26 @@ class ReasoningContent(Loose):
         return super().of(raw)
 
 
+class ConverseToolUse(Loose):
+    """A tool that the application is to run. `input` is plain JSON, a dict as a rule."""
+
+    toolUseId: str
+    name: str
+    input: Any
+
+
 class ConverseBlock(Loose):
     """A block of a Converse message: the one member that is there tells its kind."""
 
     text: str | None = None
-    toolUse: Loose | None = None
+    toolUse: ConverseToolUse | None = None
     toolResult: Loose | None = None
     reasoningContent: ReasoningContent | None = None
     citationsContent: Loose | None = None
     image: Loose | None = None
     document: Loose | None = None
-    _binary: ClassVar[dict[str, Any]] = {
+    _kinds: ClassVar[dict[str, Any]] = {
+        "toolUse": one(ConverseToolUse),
         "reasoningContent": one(ReasoningContent),
         **dict.fromkeys(("image", "document", "video", "audio"), one(_Blob)),
     }
@@ -721,7 +768,7 @@ class ConverseBlock(Loose):
     @classmethod
     def of(cls, raw: dict[str, Any]) -> Self:
         """The value of decoded JSON."""
-        for name, wrap in cls._binary.items():
+        for name, wrap in cls._kinds.items():
             if name in raw:
                 raw[name] = wrap(raw[name])
         return super().of(raw)
@@ -766,10 +813,18 @@ class ConverseResponse(Value):
         return None if about is None else about.cost(self.usage)
 
 
-class ConverseDelta(ConverseBlock):
-    """More of a block. `toolUse.input` is a piece of JSON."""
+class ConverseToolUseDelta(Loose):
+    """More of a tool's input: a piece of JSON."""
 
+    input: str
+
+
+class ConverseDelta(ConverseBlock):
+    """More of a block."""
+
+    toolUse: ConverseToolUseDelta | None = None  # type: ignore[assignment] # AWS too uses the name for both
     citation: Loose | None = None
+    _kinds: ClassVar = {**ConverseBlock._kinds, "toolUse": one(ConverseToolUseDelta)}
 
 
 class ConverseDeltaEvent(Value):
@@ -778,6 +833,34 @@ class ConverseDeltaEvent(Value):
     delta: ConverseDelta
     contentBlockIndex: int
     _members: ClassVar = {"delta": one(ConverseDelta)}
+
+
+class ConverseMessageStart(Value):
+    """A message begins."""
+
+    role: Literal["assistant", "user"]
+
+
+class ConverseBlockStart(Value):
+    """A block begins: `start.toolUse` tells which tool. A block of text has no such event."""
+
+    start: ConverseBlock
+    contentBlockIndex: int
+    _members: ClassVar = {"start": one(ConverseBlock)}
+
+
+class ConverseBlockStop(Value):
+    """A block is complete."""
+
+    contentBlockIndex: int
+
+
+class ConverseMessageStop(Value):
+    """The message is complete, and why."""
+
+    stopReason: str
+    additionalModelResponseFields: Any = None
+    _members: ClassVar = {"additionalModelResponseFields": loose}
 
 
 class ConverseMetadata(Value):
@@ -797,16 +880,19 @@ class ConverseMetadata(Value):
 class ConverseStreamEvent(Value):
     """An event of a Converse stream: the one member that is there tells its kind, and so does `type`."""
 
-    messageStart: Loose | None = None
-    contentBlockStart: Loose | None = None
+    messageStart: ConverseMessageStart | None = None
+    contentBlockStart: ConverseBlockStart | None = None
     contentBlockDelta: ConverseDeltaEvent | None = None
-    contentBlockStop: Loose | None = None
-    messageStop: Loose | None = None
+    contentBlockStop: ConverseBlockStop | None = None
+    messageStop: ConverseMessageStop | None = None
     metadata: ConverseMetadata | None = None
     _members: ClassVar = {
+        "messageStart": one(ConverseMessageStart),
+        "contentBlockStart": one(ConverseBlockStart),
         "contentBlockDelta": one(ConverseDeltaEvent),
+        "contentBlockStop": one(ConverseBlockStop),
+        "messageStop": one(ConverseMessageStop),
         "metadata": one(ConverseMetadata),
-        **dict.fromkeys(("messageStart", "contentBlockStart", "contentBlockStop", "messageStop"), loose),
     }
 
     @classmethod

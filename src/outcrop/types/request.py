@@ -1,17 +1,79 @@
 """What goes into a request: messages, blocks, tools, choices, as typed dicts by the names `anthropic` has.
 
-Nothing here is needed to make a call, and `outcrop.types` imports it when one of the names is first asked for.
-What is newer than these is written as a plain dict, wherever one of them is taken.
+No call needs this: `outcrop.types` imports it when one of the names is first asked for. What is newer than
+these is written as a plain dict, wherever one of them is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import IO, Any, Literal, Required, TypeAlias, TypedDict
+from typing import IO, Literal, Required, TypeAlias, TypedDict
 
 from outcrop.client.model_names import ModelName
 from outcrop.types import ContentBlock
+
+__all__ = [
+    "AnthropicBetaParam",
+    "AssistantMessageParam",
+    "Base64ImageSourceParam",
+    "Base64PDFSourceParam",
+    "Binary",
+    "Block",
+    "CacheControlEphemeralParam",
+    "CitationCharLocationParam",
+    "CitationContentBlockLocationParam",
+    "CitationPageLocationParam",
+    "CitationSearchResultLocationParam",
+    "CitationWebSearchResultLocationParam",
+    "CitationsConfigParam",
+    "ContentBlockParam",
+    "ContentBlockSourceContentParam",
+    "ContentBlockSourceParam",
+    "DiagnosticsParam",
+    "DocumentBlockParam",
+    "ImageBlockParam",
+    "JSONOutputFormatParam",
+    "MemoryTool20250818Param",
+    "MessageContentParam",
+    "MessageCountTokensToolParam",
+    "MessageParam",
+    "MetadataParam",
+    "Model",
+    "ModelParam",
+    "OutputConfigParam",
+    "PlainTextSourceParam",
+    "RedactedThinkingBlockParam",
+    "SearchResultBlockParam",
+    "ServerToolUseBlockParam",
+    "SystemMessageParam",
+    "TextBlockParam",
+    "TextCitationParam",
+    "ThinkingBlockParam",
+    "ThinkingConfigAdaptiveParam",
+    "ThinkingConfigBetweenToolsParam",
+    "ThinkingConfigDisabledParam",
+    "ThinkingConfigEnabledParam",
+    "ThinkingConfigParam",
+    "ToolBash20250124Param",
+    "ToolChoiceAnyParam",
+    "ToolChoiceAutoParam",
+    "ToolChoiceNoneParam",
+    "ToolChoiceParam",
+    "ToolChoiceToolParam",
+    "ToolParam",
+    "ToolReferenceBlockParam",
+    "ToolResultBlockParam",
+    "ToolSearchToolRegex20251119Param",
+    "ToolTextEditor20250124Param",
+    "ToolTextEditor20250429Param",
+    "ToolTextEditor20250728Param",
+    "ToolUnionParam",
+    "ToolUseBlockParam",
+    "URLImageSourceParam",
+    "URLPDFSourceParam",
+    "UserMessageParam",
+]
 
 Model: TypeAlias = ModelName
 ModelParam: TypeAlias = ModelName
@@ -172,7 +234,9 @@ class DocumentBlockParam(TypedDict, total=False):
     """A document. `context` tells the model about it and can't be cited."""
 
     type: Required[Literal["document"]]
-    source: Required[Base64PDFSourceParam | PlainTextSourceParam | ContentBlockSourceParam | URLPDFSourceParam]
+    source: Required[
+        Base64PDFSourceParam | PlainTextSourceParam | ContentBlockSourceParam | URLPDFSourceParam
+    ]
     title: str | None
     context: str | None
     citations: CitationsConfigParam | None
@@ -463,12 +527,3 @@ class DiagnosticsParam(TypedDict, total=False):
     """Asks why the cache was missed since an earlier answer."""
 
     previous_message_id: str | None
-
-
-def __dir__() -> list[str]:
-    """The names of the types alone: what `outcrop.types` offers of this module."""
-    return [name for name, member in globals().items() if _is_type(name, member)]
-
-
-def _is_type(name: str, member: Any) -> bool:
-    return not name.startswith("_") and (name.endswith("Param") or name in {"Binary", "Block", "Model"})
