@@ -20,7 +20,7 @@ from outcrop.client.errors import ResidencyError, UsageError, request_id
 from outcrop.client.placing import Placement, Placer
 from outcrop.client.profiles import Files
 from outcrop.client.requests import Common, Omit, checked_headers, omit
-from outcrop.client.settings import find_addresses, find_ca_bundle, find_region, region_of
+from outcrop.client.settings import find_addresses, find_ca_bundle, find_region, overlooked_region, region_of
 from outcrop.client.timeouts import Timeout, as_timeouts
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from outcrop.client.credentials import Source
     from outcrop.client.params import ClientOptions, Endpoint
     from outcrop.client.replies import Response
-    from outcrop.client.settings import Region
+    from outcrop.client.settings import Addresses, Region
     from outcrop.transport.trust import Trust
 
 DEFAULT_MAX_RETRIES: Final = 2
@@ -76,7 +76,7 @@ class Core:
         profile = given["aws_profile"]
         self._files = files = Files(environ)
         self.region = region or find_region(given["aws_region"], profile, environ, files)
-        self.addresses = find_addresses(given["base_url"], profile, environ, files, region=self.region.name)
+        self._reach(find_addresses(given["base_url"], profile, environ, files, region=self.region.name))
         # what is wrong in the arguments is said here, at once
         self._source = find_source(
             access_key=given["aws_access_key"],
@@ -109,13 +109,15 @@ class Core:
             edition=self.edition,
         )
         self.here = Placement("", self.region.name, "", "")
-        # an address of AWS's that is in one region, whatever the call's
-        runtime = self.addresses.runtime
-        self._bound = "" if "{region}" in runtime else region_of(runtime)
         self.budget = Budget()
         self._addresses: dict[tuple[str, str], tuple[str, str, str]] = {}
         self._warned: set[str] = set()
         self._told = False
+
+    def _reach(self, addresses: Addresses) -> None:
+        self.addresses = addresses
+        # an address of AWS's that is in one region, whatever the call's
+        self._bound = "" if "{region}" in addresses.runtime else region_of(addresses.runtime)
 
     # What is not a value comes from here, so that tests can put their own in its place.
 
@@ -154,6 +156,10 @@ class Core:
                 self._source.origin,
                 self.addresses.runtime,
             )
+            profile = self.arguments["aws_profile"]
+            other = overlooked_region(self.region, profile, self.environ, self._files)
+            if other:
+                self.debug("the profile 'default' names %s: set AWS_REGION or AWS_PROFILE to go there", other)
 
     def trust(self) -> Trust:
         """Which certificate authorities are believed."""
@@ -202,7 +208,7 @@ class Core:
         wanted = placements[0]
         if wanted.region != self._bound and self.arguments["residency"] is not None:
             raise ResidencyError(
-                f"The call is placed in {wanted.region}, but {self.addresses.runtime} is in {self._bound}.",
+                f"The call is for {wanted.region}, but {self.addresses.runtime} is in {self._bound}.",
                 f"Pass aws_region={self._bound!r}, or an address with {{region}} in it.",
             )
         return (wanted, *(place for place in placements[1:] if place.region == self._bound))
@@ -242,7 +248,7 @@ class Core:
         core.budget = self.budget
         core._warned = self._warned
         if not elsewhere and "base_url" not in changes:
-            core.addresses = self.addresses
+            core._reach(self.addresses)
         if not elsewhere and not set(_CREDENTIALS) & changes.keys():
             core._source = self._source
         return core

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from types import EllipsisType
 
 _GIVE: Final = "Give seconds above 0, or None to wait for ever."
-_MOST_BITS: Final = 1000  # of a whole number of seconds: what a float can hold, and what can be read
 _FOR_EVER: Final = 10.0 * 365 * 86_400  # seconds: no timer of the system refuses it
 
 
@@ -77,27 +76,21 @@ _DEFAULTS: Final[dict[str, float | None]] = {
 }
 
 
-def _checked(name: str, seconds: Any) -> float | None:
+def _checked(name: str, seconds: object) -> float | None:
     """Seconds as they were given. `name` is what they are called in errors: UsageError for what is none."""
     if seconds is None:
         return None
     if isinstance(seconds, str):
         raise UsageError(f"{name}={seconds!r} is text, and has to be a number.", _as_number(name, seconds))
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds != seconds:  # noqa: PLR0124
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
         raise UsageError(f"{name}={seconds!r} is no number of seconds.", _GIVE)
-    if seconds <= 0:
-        raise UsageError(f"{name}={_short(seconds)}: must be above 0 seconds.", _GIVE)
-    if isinstance(seconds, int) and seconds > _FOR_EVER:
-        # the length of a number that Python may refuse to print, or to make a float of
-        if seconds.bit_length() > _MOST_BITS:
-            raise UsageError(f"{name}={_short(seconds)}: so many seconds are no time.", _GIVE)
+    try:
+        number = float(seconds)
+    except OverflowError:  # not quoted: Python refuses to print the longest ones
+        raise UsageError(f"{name} is a number with more digits than seconds can have.", _GIVE) from None
+    if not number > 0:  # as a NaN is not
+        raise UsageError(f"{name}={seconds!r}: must be above 0 seconds.", _GIVE)
     return seconds
-
-
-def _short(seconds: float) -> str:
-    if isinstance(seconds, int) and seconds.bit_length() > _MOST_BITS:
-        return f"{'-' if seconds < 0 else ''}(a number of {seconds.bit_length()} bits)"
-    return repr(seconds)
 
 
 def _as_number(name: str, text: str) -> str:
