@@ -237,8 +237,8 @@ class TestSettings:
                 return await client.messages.create(**HELLO)
 
         assert asyncio.run(go()).id
-        for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
-            monkeypatch.delenv(name)
+        for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
+            monkeypatch.delenv(name, raising=False)
         with (
             AnthropicBedrock(max_retries=0) as client,
             pytest.raises(outcrop.CertificateError, match="AWS_CA_BUNDLE"),

@@ -204,7 +204,7 @@ class Core:
         return placements
 
     def _reached(self, placements: tuple[Placement, ...]) -> tuple[Placement, ...]:
-        """The placements in the region of a fixed address of AWS's: it would refuse or misplace the others."""
+        """Those in the region of a fixed address of AWS's, which would refuse or misplace the others."""
         wanted = placements[0]
         if wanted.region != self._bound and self.arguments["residency"] is not None:
             raise ResidencyError(
