@@ -343,7 +343,7 @@ class ClientBase:
         aws_profile: str | None = None,
         aws_session_token: str | None = None,
         api_key: str | None = None,
-        base_url: str | None = None,
+        base_url: str | Any | None = None,
         timeout: float | Timeout | Omit | None = omit,
         max_retries: int = DEFAULT_MAX_RETRIES,
         default_headers: Mapping[str, str] | None = None,
@@ -352,7 +352,7 @@ class ClientBase:
         *,
         endpoint: Endpoint | None = None,
         residency: str | Sequence[str] | None = None,
-        fallback: Sequence[str] = (),
+        fallback: Sequence[str] | None = (),
         edition: str = "guide",
     ) -> None:
         arguments = dict(locals())

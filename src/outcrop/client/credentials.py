@@ -36,6 +36,8 @@ _ENDS: Final = "AWS_CREDENTIAL_EXPIRATION"
 # botocore's order: the older name goes first
 _TOKENS: Final = ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 _TOKENS_IN_FILES: Final = ("aws_security_token", "aws_session_token")
+_ARGUMENTS: Final = "the arguments"
+_NAME_BOTH: Final = " Without names the secret comes first: write aws_access_key=…, aws_secret_key=…."
 _EXTRA: Final = 'pip install "outcrop[aws]"'
 
 # A child process shares its parent's botocore only while that has longer to go than this, in seconds. Above
@@ -157,7 +159,7 @@ def find_source(
     if api_key is not None:
         return Fixed(_api_key(api_key, "the argument api_key"), "the argument api_key")
     if access_key is not None and secret_key is not None:
-        keys = _checked(access_key, secret_key, session_token or "", "the arguments")
+        keys = _checked(access_key, secret_key, session_token or "", _ARGUMENTS)
         return Fixed(keys, "the arguments (aws_access_key)")
     if profile is None:
         if text := environ.get(_BEARER):
@@ -250,8 +252,8 @@ def _checked(access_key: str, secret: str, token: str, origin: str) -> Credentia
     if _exchanged(access_key, secret):
         raise CredentialsError(
             f"The access key and the secret key in {origin} look exchanged.",
-            "The access key is the short one that begins with AKIA or ASIA. The constructor's first argument "
-            "is the secret one: better name both, aws_access_key=… and aws_secret_key=….",
+            "The access key is the short one, which begins with AKIA or ASIA: exchange them."
+            + _NAME_BOTH * (origin == _ARGUMENTS),
         )
     return Credentials(access_key, secret, token)
 

@@ -333,7 +333,9 @@ def transport_failure(
                 message=f"{host}: the stream stalled: {error}", request=request, fix=_STALLED
             )
         return APITimeoutError(
-            message=f"{host}: {error}", request=request, fix="Give `timeout` more seconds for this phase."
+            message=f"{host}: {error}",
+            request=request,
+            fix=error.fix or "Give `timeout` more seconds for this phase.",
         )
     if in_stream:
         return StreamBrokenError(

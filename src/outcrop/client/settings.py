@@ -287,7 +287,7 @@ def _checked(text: str, origin: str) -> tuple[str, str]:
     base = f"{scheme.lower()}://{authority}"
     if (cut := _before_call(path)) is not None:
         raise UsageError(
-            f"The address in {origin} ends in {path[len(cut) :]}, the path of a call, which is added to it.",
+            f"The address in {origin} ends in {path[len(cut) :]}, the path of a call, which the client adds.",
             f"Cut that off: {base}{cut}",
         )
     return base + path, origin
