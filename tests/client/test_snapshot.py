@@ -466,9 +466,7 @@ def test_a_complete_block_is_made_once():
 def test_there_is_no_message_before_the_first_event():
     snapshot = Snapshot()
     assert not snapshot.started
-    with pytest.raises(
-        RuntimeError, match=r"Nothing of the message has come yet.*closed or failed"
-    ) as caught:
+    with pytest.raises(RuntimeError, match=r"Nothing of the message has come.*closed or failed") as caught:
         snapshot.message()
     assert not isinstance(caught.value, StreamCorruptedError)
     snapshot.add(event_of(copy.deepcopy(START)))

@@ -1,8 +1,13 @@
 """What the calls give: known members typed, unknown ones kept, anthropic's names and AWS's."""
 
 import copy
+import inspect
 import json
 import pickle
+import pydoc
+import re
+import subprocess
+import sys
 import typing
 
 import botocore.session
@@ -11,7 +16,11 @@ from botocore.parsers import create_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import outcrop
 import outcrop.types as ours
+import outcrop.types.request
+from outcrop.client import params
+from outcrop.client.errors import UsageError
 from outcrop.client.value import Items, Value, encode
 from outcrop.types import (
     CitationPageLocation,
@@ -32,6 +41,7 @@ from outcrop.types import (
     UnknownCitation,
     UnknownDelta,
     UnknownEvent,
+    Usage,
     event_of,
     message_of,
 )
@@ -284,13 +294,68 @@ def test_every_name_that_anthropic_has_too_describes_the_same_members():
         here = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", ())}
         here |= {name for base in kind.__mro__ for name in kind._late}
         here = {name for name in here if not name.startswith("_")}
-        assert here == set(other.model_fields), kind.__name__
+        assert here - kind._beta == set(other.model_fields), kind.__name__
         for name, field in other.model_fields.items():
-            assert field.is_required() == (name not in vars(kind) or name in kind._late), (
-                kind.__name__,
-                name,
-            )
+            # what a kind always says of itself need not be said by hand
+            given = name not in vars(kind) or name in kind._late or isinstance(vars(kind)[name], str)
+            assert field.is_required() == given, (kind.__name__, name)
     assert compared >= 35
+
+
+def test_members_that_only_beta_features_send_are_none_without_them():
+    import anthropic.types.beta as theirs
+
+    compared = 0
+    for kind in KINDS:
+        other = getattr(theirs, f"Beta{kind.__name__}", None)
+        if other is None or kind.__name__.startswith("Citation"):
+            continue
+        compared += 1
+        theirs_only = {name for name, field in other.model_fields.items() if not field.is_required()}
+        for name in theirs_only:
+            assert getattr(kind.of({}), name) is None, (kind.__name__, name)
+        assert kind._beta <= theirs_only, kind.__name__
+    assert compared >= 24
+
+
+def test_what_beta_features_send_is_read_and_kept():
+    message = message_of(
+        {
+            **fresh(MESSAGE),
+            "context_management": {"applied_edits": [{"type": "clear", "cleared": 3}]},
+            "usage": {"input_tokens": 1, "iterations": [{"type": "message", "output_tokens": 4}]},
+        }
+    )
+    assert message.context_management.applied_edits[0].cleared == 3
+    assert message.usage.iterations[0].output_tokens == 4
+    assert message.input_transformations is None
+    assert message.model_dump()["context_management"]["applied_edits"] == [{"type": "clear", "cleared": 3}]
+    assert "input_transformations" not in message.model_dump()
+
+
+def test_a_conversation_that_was_kept_goes_on():
+    message = message_of(fresh(MESSAGE))
+    for kept in (message.to_json(), message.model_dump_json(), message.model_dump_json(exclude_none=True)):
+        again = Message.model_validate_json(kept)
+        assert [type(block) for block in again.content] == [type(block) for block in message.content]
+        assert again.content[0] == message.content[0]
+        assert again.model_dump() == message.model_dump()
+    with pytest.raises(UsageError, match="its type is 'tool_use', not 'text'"):
+        TextBlock.model_validate(MESSAGE["content"][2])
+
+
+def test_an_answer_made_by_hand_is_as_one_that_came():
+    message = Message(
+        id="msg_1",
+        model="m",
+        content=[TextBlock(text="Hi"), {"type": "tool_use", "id": "t", "name": "n", "input": {}}],
+        usage=Usage(input_tokens=1, output_tokens=2),
+        stop_reason="end_turn",
+    )
+    assert (message.type, message.role) == ("message", "assistant")
+    assert [block.type for block in message.content] == ["text", "tool_use"]
+    assert json.loads(encode(message.content))[0] == {"type": "text", "text": "Hi"}
+    assert message_of(message.to_dict()) == message
 
 
 def test_model_dump_of_a_message_is_anthropics():
@@ -316,6 +381,106 @@ def test_model_dump_of_a_message_is_anthropics():
 
 def test_a_count_of_tokens():
     assert MessageTokensCount.of({"input_tokens": 7}).input_tokens == 7
+
+
+# --- what goes in ---
+
+
+def test_anthropics_names_for_what_goes_in_are_here_with_the_same_members():
+    import anthropic.types as theirs
+
+    compared = 0
+    for name in ours.request.__all__:
+        other = getattr(theirs, name, None)
+        if name in OURS_ALONE or not hasattr(other, "__required_keys__"):
+            continue
+        compared += 1
+        kind = getattr(ours, name)
+        assert typing.is_typeddict(kind), name
+        here, there = set(typing.get_type_hints(kind)), set(typing.get_type_hints(other))
+        assert here == there - NOT_BEDROCKS.get(name, set()), name
+        needed = {member for member, told in kind.__annotations__.items() if _is_needed(kind, told)}
+        assert needed == _needed(other), name
+    assert compared >= 35
+
+
+OURS_ALONE = {"Binary", "Block"}
+NOT_BEDROCKS = {"ImageBlockParam": {"transformations"}}
+
+
+def _is_needed(kind, told):
+    return kind.__total__ or told.__forward_arg__.startswith("Required[")
+
+
+def _needed(kind):
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {name for name, told in hints.items() if typing.get_origin(told) is typing.Required} or (
+        set(hints) if kind.__total__ else set()
+    )
+
+
+def test_messages_are_one_type_whoever_speaks():
+    assert ours.UserMessageParam is ours.AssistantMessageParam is ours.MessageParam
+    assert ours.MessageParam(role="user", content="Hi") == {"role": "user", "content": "Hi"}
+
+
+@pytest.mark.parametrize("name", [*ours.request.__all__, *params.__all__, "Cost", "Headers", "ModelName"])
+def test_every_name_can_be_imported_and_its_annotations_read(name):
+    scope = {}
+    exec(f"from outcrop.types import {name}", scope)
+    assert name in dir(ours)
+    if typing.is_typeddict(scope[name]):
+        assert typing.get_type_hints(scope[name])
+
+
+def test_the_names_of_beta_are_the_same_types():
+    import anthropic.types.beta as theirs
+
+    from outcrop.types import beta
+
+    names = [name for name in vars(beta) if name.startswith("Beta")]
+    assert {"BetaMessage", "BetaMessageParam", "BetaToolParam", "BetaRawMessageStreamEvent"} <= set(names)
+    assert all(hasattr(theirs, name) for name in names)
+    assert beta.BetaMessage is Message
+    assert ours.beta is beta
+
+
+def test_a_name_that_is_not_here_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"'outcrop\.types' has no attribute"):
+        _ = ours.MessagesParam
+
+
+def test_what_goes_in_is_not_imported_for_a_call():
+    program = "import sys, outcrop.client.sync, outcrop.client.aio; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "outcrop.types" in done.stdout.split()
+    for module in ("types.request", "types.beta", "client.params", "catalog.prices"):
+        assert f"outcrop.{module}" not in done.stdout.split()
+
+
+CALLS = {
+    "create": (params.MessageParams, {"stream"}),
+    "stream": (params.MessageParams, set()),
+    "count_tokens": (params.CountParams, set()),
+    "converse": (params.ConverseParams, set()),
+    "converse_stream": (params.ConverseParams, set()),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", [outcrop.AnthropicBedrock, outcrop.AsyncAnthropicBedrock])
+def test_help_tells_every_parameter_of_a_call(kind, call):
+    client = kind(aws_access_key="a", aws_secret_key="b", aws_region="us-west-2")
+    method = getattr(client if call.startswith("converse") else client.messages, call)
+    kind, more = CALLS[call]
+    parameters = inspect.signature(method).parameters
+    assert set(parameters) == set(kind.__annotations__) | more
+    for name, parameter in parameters.items():
+        assert re.search(rf"^ +([\w]+, )*{name}\b", method.__doc__, re.MULTILINE), name
+        needed = name in ("model", "messages") or (name == "max_tokens" and kind is params.MessageParams)
+        assert (parameter.default is parameter.empty) == needed
+    assert f"{call}(*, model: " in pydoc.plain(pydoc.render_doc(method))
+    assert str(inspect.signature(getattr(type(method.__self__), call))).startswith("(self, /, *,")
 
 
 # --- Converse ---
@@ -377,6 +542,17 @@ def test_converse_events_have_boto3s_shape_and_no_padding():
     )
     assert event.type == "contentBlockDelta"
     assert event.contentBlockDelta.delta.text == "Hi"
+    start = {"toolUse": {"toolUseId": "t", "name": "look"}}
+    started = ConverseStreamEvent.of(
+        {"contentBlockStart": {"start": fresh(start), "contentBlockIndex": 1, "p": "a"}}
+    )
+    assert started.contentBlockStart.start.toolUse.name == "look"
+    assert started.to_dict() == {"contentBlockStart": {"start": start, "contentBlockIndex": 1}}
+    stopped = ConverseStreamEvent.of({"messageStop": {"stopReason": "tool_use", "p": "a"}})
+    assert (stopped.messageStop.stopReason, stopped.messageStop.additionalModelResponseFields) == (
+        "tool_use",
+        None,
+    )
     assert event["contentBlockDelta"]["delta"]["text"] == "Hi"
     assert event.metadata is None
     assert event.to_dict() == {"contentBlockDelta": {"delta": {"text": "Hi"}, "contentBlockIndex": 0}}

@@ -222,12 +222,14 @@ def test_what_is_given_stays_the_givers():
         Shape(kind="line", points=[]).model_copy(update=raw),
         Shape(kind="line", points=[]).copy(update=raw, deep=True),
     ]
+    assert raw == before
     for value in made:
-        assert raw == before
         assert value == made[0]
         assert type(value.points[0]) is Point
+    for value in made:
         value.points[0].deep.append(2)
     assert raw == before
+    assert all(value.points[0].deep == [1, 2] for value in made)
 
 
 def test_what_was_kept_is_read_back():
@@ -554,7 +556,7 @@ def test_bytes_are_found_wherever_they_are(size, before):
     "number", [math.nan, -math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("-Infinity")]
 )
 def test_numbers_that_json_has_no_form_for_are_named_by_their_place(number):
-    with pytest.raises(ValueError, match="^temperature is -?(nan|inf|NaN|Infinity), a number that JSON"):
+    with pytest.raises(ValueError, match=r"^temperature is -?(nan|inf|NaN|Infinity), a number that JSON"):
         encode({"max_tokens": 1, "temperature": number})
     with pytest.raises(ValueError, match=r"^messages\[0\].input.x\[1\] is"):
         encode({"messages": [{"input": {"x": (1.0, number)}}], "a": 10**30})

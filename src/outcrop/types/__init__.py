@@ -926,10 +926,15 @@ class ModelSummary(Value):
     inferenceTypesSupported: Items[str] | None = None
     modelLifecycle: Loose | None = None
     _members: ClassVar = {
-        "modelLifecycle": loose,
         **dict.fromkeys(
-            ("inputModalities", "outputModalities", "customizationsSupported", "inferenceTypesSupported"),
-            Items,
+            (
+                "modelLifecycle",
+                "inputModalities",
+                "outputModalities",
+                "customizationsSupported",
+                "inferenceTypesSupported",
+            ),
+            loose,
         ),
     }
 
