@@ -18,7 +18,6 @@ from outcrop.client import operations
 from outcrop.client.core import CLOSED, MAKE_ANOTHER, ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.responses import AsyncAPIResponse
-from outcrop.client.signatures import takes
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
@@ -93,7 +92,6 @@ class AsyncAnthropicBedrock(ClientBase):
         """The same calls, giving status and headers beside the result."""
         return AsyncRawClient(self._carrier)
 
-    @takes("ConverseParams")
     async def converse(self, **params: Unpack[ConverseParams]) -> ConverseResponse:
         """AWS's Converse.
 
@@ -129,7 +127,6 @@ class AsyncAnthropicBedrock(ClientBase):
         """
         return await self._carrier.run(operations.converse(self._core, dict(params)))
 
-    @takes("ConverseParams")
     async def converse_stream(self, **params: Unpack[ConverseParams]) -> AsyncStream[ConverseStreamEvent]:
         """AWS's Converse as a stream: events with one member each, as boto3 gives them.
 
@@ -500,7 +497,6 @@ class AsyncMessages(_Resource):
             self, *, stream: bool | Omit, **params: Unpack[MessageParams]
         ) -> Message | AsyncStream[Event]: ...
 
-    @takes("MessageParams", "stream")
     async def create(self, **params: Any) -> Message | AsyncStream[Event]:
         """One message; with `stream=True` its events, as they come.
 
@@ -545,7 +541,6 @@ class AsyncMessages(_Resource):
         result: Message | AsyncStream[Event] = await self._create(params)
         return result
 
-    @takes("MessageParams")
     def stream(self, **params: Unpack[MessageParams]) -> AsyncMessageStreamManager:
         """A message while it is written, in an `async with` block, at whose beginning the request is sent.
 
@@ -590,7 +585,6 @@ class AsyncMessages(_Resource):
         """
         return self._stream(dict(params))
 
-    @takes("CountParams")
     async def count_tokens(self, **params: Unpack[CountParams]) -> MessageTokensCount:
         """How many input tokens a message would have. Costs nothing; not every model can be asked.
 
@@ -719,7 +713,6 @@ class AsyncRawMessages:
             self, *, stream: bool | Omit, **params: Unpack[MessageParams]
         ) -> AsyncAPIResponse[Message] | AsyncAPIResponse[AsyncStream[Event]]: ...
 
-    @takes("MessageParams", "stream")
     async def create(self, **params: Any) -> AsyncAPIResponse[Any]:
         """`messages.create`, with the reply around it: `.parse()` gives the message, or the stream."""
         outcome = await self._carrier.run(operations.message_outcome(self._carrier.core, params))
@@ -727,7 +720,6 @@ class AsyncRawMessages:
             return AsyncAPIResponse(outcome, lambda: AsyncStream(outcome))
         return AsyncAPIResponse(outcome, lambda: operations.read_message(outcome))
 
-    @takes("CountParams")
     async def count_tokens(self, **params: Unpack[CountParams]) -> AsyncAPIResponse[MessageTokensCount]:
         """`messages.count_tokens`, with the reply around it: `.parse()` gives the count."""
         outcome = await self._carrier.run(operations.count_outcome(self._carrier.core, dict(params)))

@@ -369,7 +369,13 @@ class ClientBase:
         return bool(self._shared.closed)
 
     def copy(self, **changes: Unpack[ClientOptions]) -> Self:
-        """A client with some options replaced. It shares connections, credentials and retry budget."""
+        """A client with some options replaced: `client.with_options(timeout=5).messages.create(…)`.
+
+        Takes what the constructor takes. `default_headers` and `default_query` are added to those there are;
+        `set_default_headers` and `set_default_query` replace them. None and NOT_GIVEN leave credentials,
+        region, `base_url`, `http_client` and `max_retries` as they are. The copy shares connections,
+        credentials and retry budget, unless `http_client` or `aws_profile` changes.
+        """
         client = type(self).__new__(type(self))
         # a subclass's own attributes come along; what hangs on the settings is made anew
         client.__dict__.update({n: v for n, v in self.__dict__.items() if n not in _MADE_WHEN_READ})

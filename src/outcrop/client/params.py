@@ -1,17 +1,14 @@
-"""What can be given to a call, as typed dicts, and the signatures they make. No call needs this."""
+"""What can be given to a call, as typed dicts: for editors, type checkers and who imports them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Required, TypeAlias, TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Required, TypeAlias, TypedDict
 
 from outcrop.client.model_names import ModelName
-from outcrop.client.requests import Omit, omit
+from outcrop.client.requests import Omit
 from outcrop.client.timeouts import Timeout
 from outcrop.types.request import MessageParam, MetadataParam, TextBlockParam
-
-if TYPE_CHECKING:
-    from inspect import Parameter, Signature
 
 __all__ = [
     "CallOptions",
@@ -164,31 +161,3 @@ class ClientOptions(TypedDict, total=False):
     residency: str | Sequence[str] | Omit | None
     fallback: Sequence[str] | Omit | None
     edition: str | Omit
-
-
-def signature(params: str, more: Iterable[str], method: Callable[..., Any]) -> Signature:
-    """The signature of a method that takes the members of one of these typed dicts, and `more`."""
-    from inspect import Parameter, Signature
-
-    options = CallOptions.__annotations__
-    members = globals()[params].__annotations__
-    asked = [_parameter(name, kind.__forward_arg__) for name, kind in members.items() if name not in options]
-    asked += [_parameter(name, "") for name in more]
-    # what must be given first; how the call is made last
-    asked.sort(key=lambda parameter: parameter.default is not Parameter.empty)
-    asked += [_parameter(name, kind.__forward_arg__) for name, kind in options.items()]
-    itself = Parameter("self", Parameter.POSITIONAL_ONLY)
-    return Signature([itself, *asked], return_annotation=method.__annotations__.get("return"))
-
-
-def _parameter(name: str, kind: str) -> Parameter:
-    from inspect import Parameter
-
-    needed = kind.startswith("Required[")
-    kind = kind.removeprefix("Required[").removesuffix("]") if needed else kind.replace(" | Omit", "")
-    return Parameter(
-        name,
-        Parameter.KEYWORD_ONLY,
-        default=Parameter.empty if needed else omit,
-        annotation=kind or Parameter.empty,
-    )

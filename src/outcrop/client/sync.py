@@ -14,7 +14,6 @@ from outcrop.client import operations
 from outcrop.client.core import CLOSED, MAKE_ANOTHER, ClientBase
 from outcrop.client.errors import APIConnectionError, request_id
 from outcrop.client.responses import APIResponse
-from outcrop.client.signatures import takes
 from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
@@ -100,7 +99,6 @@ class AnthropicBedrock(ClientBase):
         """The same calls, giving status and headers beside the result."""
         return RawClient(self._carrier)
 
-    @takes("ConverseParams")
     def converse(self, **params: Unpack[ConverseParams]) -> ConverseResponse:
         """AWS's Converse.
 
@@ -136,7 +134,6 @@ class AnthropicBedrock(ClientBase):
         """
         return self._carrier.run(operations.converse(self._core, dict(params)))
 
-    @takes("ConverseParams")
     def converse_stream(self, **params: Unpack[ConverseParams]) -> Stream[ConverseStreamEvent]:
         """AWS's Converse as a stream: events with one member each, as boto3 gives them.
 
@@ -459,7 +456,6 @@ class Messages(_Resource):
             self, *, stream: bool | Omit, **params: Unpack[MessageParams]
         ) -> Message | Stream[Event]: ...
 
-    @takes("MessageParams", "stream")
     def create(self, **params: Any) -> Message | Stream[Event]:
         """One message; with `stream=True` its events, as they come.
 
@@ -504,7 +500,6 @@ class Messages(_Resource):
         result: Message | Stream[Event] = self._create(params)
         return result
 
-    @takes("MessageParams")
     def stream(self, **params: Unpack[MessageParams]) -> MessageStreamManager:
         """A message while it is written, in a `with` block, at whose beginning the request is sent.
 
@@ -549,7 +544,6 @@ class Messages(_Resource):
         """
         return self._stream(dict(params))
 
-    @takes("CountParams")
     def count_tokens(self, **params: Unpack[CountParams]) -> MessageTokensCount:
         """How many input tokens a message would have. Costs nothing; not every model can be asked.
 
@@ -676,7 +670,6 @@ class RawMessages:
             self, *, stream: bool | Omit, **params: Unpack[MessageParams]
         ) -> APIResponse[Message] | APIResponse[Stream[Event]]: ...
 
-    @takes("MessageParams", "stream")
     def create(self, **params: Any) -> APIResponse[Any]:
         """`messages.create`, with the reply around it: `.parse()` gives the message, or the stream."""
         outcome = self._carrier.run(operations.message_outcome(self._carrier.core, params))
@@ -684,7 +677,6 @@ class RawMessages:
             return APIResponse(outcome, lambda: Stream(outcome))
         return APIResponse(outcome, lambda: operations.read_message(outcome))
 
-    @takes("CountParams")
     def count_tokens(self, **params: Unpack[CountParams]) -> APIResponse[MessageTokensCount]:
         """`messages.count_tokens`, with the reply around it: `.parse()` gives the count."""
         outcome = self._carrier.run(operations.count_outcome(self._carrier.core, dict(params)))
