@@ -1,10 +1,8 @@
 """What the calls give: known members typed, unknown ones kept, anthropic's names and AWS's."""
 
 import copy
-import inspect
 import json
 import pickle
-import pydoc
 import re
 import subprocess
 import sys
@@ -472,15 +470,9 @@ CALLS = {
 def test_help_tells_every_parameter_of_a_call(kind, call):
     client = kind(aws_access_key="a", aws_secret_key="b", aws_region="us-west-2")
     method = getattr(client if call.startswith("converse") else client.messages, call)
-    kind, more = CALLS[call]
-    parameters = inspect.signature(method).parameters
-    assert set(parameters) == set(kind.__annotations__) | more
-    for name, parameter in parameters.items():
+    taken, more = CALLS[call]
+    for name in set(taken.__annotations__) | more:
         assert re.search(rf"^ +([\w]+, )*{name}\b", method.__doc__, re.MULTILINE), name
-        needed = name in ("model", "messages") or (name == "max_tokens" and kind is params.MessageParams)
-        assert (parameter.default is parameter.empty) == needed
-    assert f"{call}(*, model: " in pydoc.plain(pydoc.render_doc(method))
-    assert str(inspect.signature(getattr(type(method.__self__), call))).startswith("(self, /, *,")
 
 
 # --- Converse ---
