@@ -156,7 +156,9 @@ def exchange(core: Core, call: Call) -> Generator[Step, Any, Outcome]:
     places = list(call.placements)
     wanted = places[0]
     rounds = core.max_retries + 1
-    count = _Count(rounds * len(places), core.new_id())
+    most = rounds * len(places)
+    invocation = core.new_id()
+    attempt = 0
     failures: dict[Placement, Exception] = {}
     paid = 0.0
     for round_number in range(rounds):
@@ -164,13 +166,18 @@ def exchange(core: Core, call: Call) -> Generator[Step, Any, Outcome]:
         for placement in tuple(places):
             if round_number and not core.budget.take(paid):
                 raise _explained(failures, wanted)
-            result = yield from _attempt(core, call, placement, count.next())
+            attempt += 1
+            counted = {
+                "amz-sdk-invocation-id": invocation,
+                "amz-sdk-request": f"attempt={attempt}; max={most}",
+            }
+            result = yield from _attempt(core, call, placement, attempt, counted)
             if isinstance(result, Outcome):
                 core.budget.give(paid or 1.0)
                 return result
             failures[placement] = result.error
             core.debug(
-                "attempt %d failed, %s in %s: %s", count.made, placement.model, placement.region, result.error
+                "attempt %d failed, %s in %s: %s", attempt, placement.model, placement.region, result.error
             )
             if not result.retry:
                 if placement is wanted:
@@ -184,23 +191,6 @@ def exchange(core: Core, call: Call) -> Generator[Step, Any, Outcome]:
             break
         yield Wait(wait)
     raise _explained(failures, wanted)
-
-
-class _Count:
-    """The attempts of a call: how many there were, how many there may be, and the id they share."""
-
-    def __init__(self, most: int, invocation: str) -> None:
-        self.made = 0
-        self._most = most
-        self._invocation = invocation
-
-    def next(self) -> tuple[int, dict[str, str]]:
-        """The number of the next attempt, and the headers that tell it."""
-        self.made += 1
-        return self.made, {
-            "amz-sdk-invocation-id": self._invocation,
-            "amz-sdk-request": f"attempt={self.made}; max={self._most}",
-        }
 
 
 def _explained(failures: dict[Placement, Exception], wanted: Placement) -> Exception:
@@ -219,10 +209,9 @@ def _backoff(round_number: int, chance: float) -> float:
 
 
 def _attempt(
-    core: Core, call: Call, placement: Placement, numbered: tuple[int, dict[str, str]]
+    core: Core, call: Call, placement: Placement, attempt: int, counted: dict[str, str]
 ) -> Generator[Step, Any, Outcome | _Failed]:
     """One try at one placement."""
-    attempt, counted = numbered
     source = core.source()
     key = source.get() if source.ready else (yield KEYS)
     core.tell()

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import warnings
-from random import random
+from random import getrandbits, random
 from typing import TYPE_CHECKING, Any, Final
 
 from outcrop import __version__
@@ -130,8 +130,11 @@ class Core:
         return random()  # noqa: S311 - spreads retries, hides nothing
 
     def new_id(self) -> str:
-        """An id for one invocation, the same over its attempts: a random UUID."""
-        text = os.urandom(16).hex()
+        """An id for one invocation, the same over its attempts: a random UUID, which is no secret.
+
+        `random` seeds itself anew in a child process.
+        """
+        text = f"{getrandbits(128):032x}"
         return (
             f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) % 4]}{text[17:20]}-{text[20:]}"
         )

@@ -144,7 +144,9 @@ class Response:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _arrival(self) -> asyncio.Future[None]:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        # to ask which loop is running is a system call in Python 3.11
+        loop = self._connection.loop if self._connection is not None else asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
         return waiter
 
     # What follows is called by the connection only.
@@ -189,7 +191,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._keep = keep  # seconds
         self._limits = limits
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._closed = False
         self._response: Response | None = None
         self._reader: ResponseReader | None = None
@@ -408,7 +410,7 @@ class Connection(asyncio.Protocol):
 
         So an exchange on a kept connection sets no timer at all.
         """
-        self._deadline = deadline = self._loop.time() + seconds
+        self._deadline = deadline = self.loop.time() + seconds
         if self._timer_at > deadline:
             if self._timer is not None:
                 self._timer.cancel()
@@ -416,12 +418,12 @@ class Connection(asyncio.Protocol):
 
     def _arm(self, deadline: float) -> None:
         self._timer_at = deadline
-        self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._timer = self.loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         self._timer_at = math.inf
-        if self._deadline > self._loop.time():
+        if self._deadline > self.loop.time():
             if self._deadline < math.inf:
                 self._arm(self._deadline)
         elif self._phase is None:
