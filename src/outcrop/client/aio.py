@@ -22,7 +22,7 @@ from outcrop.transport import TransportError
 
 if TYPE_CHECKING:
     from builtins import list as List  # noqa: N812 - in `models`, `list` is a method
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
     from types import TracebackType
     from typing import Literal, Self, Unpack, overload
 
@@ -255,22 +255,24 @@ class _Carrier:
             while True:
                 step = conversation.send(answer)
                 try:
-                    answer = await self._do(step, transport)
+                    if type(step) is not steps.Send:
+                        answer = await self._do(step)
+                        continue
+                    response = await transport.send(
+                        step.method, step.url, step.headers, step.body, timeouts=step.timeouts
+                    )
+                    status, headers = response.status, response.headers
+                    if step.streams and status == 200:
+                        answer = steps.Received(status, headers, b"", _Open(response, transport))
+                    else:
+                        answer = steps.Received(status, headers, await response.read(_LARGEST_ANSWER))
                 except TransportError as error:
                     answer = error
         except StopIteration as end:
             result: T = end.value
             return result
 
-    async def _do(self, step: Step, transport: Any) -> Any:
-        if type(step) is steps.Send:
-            response = await transport.send(
-                step.method, step.url, step.headers, step.body, timeouts=step.timeouts
-            )
-            status = response.status
-            if step.streams and status == 200:
-                return steps.Received(status, response.headers, b"", _Open(response, transport))
-            return steps.Received(status, response.headers, await response.read(_LARGEST_ANSWER))
+    async def _do(self, step: Step) -> Any:
         if type(step) is steps.More:
             return await anext(step.open, b"")
         if type(step) is steps.Wait:
@@ -463,10 +465,10 @@ class _Resource:
     def __init__(self, carrier: _Carrier) -> None:
         self._carrier = carrier
 
-    async def _create(self, params: dict[str, Any]) -> Any:
+    def _create(self, params: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         if params.get("stream"):
-            return await self._open(params)
-        return await self._carrier.run(operations.create(self._carrier.core, params))
+            return self._open(params)
+        return self._carrier.run(operations.create(self._carrier.core, params))
 
     async def _open(self, params: dict[str, Any]) -> AsyncStream[Event]:
         return AsyncStream(await self._carrier.run(operations.message_outcome(self._carrier.core, params)))
