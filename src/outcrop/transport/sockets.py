@@ -323,6 +323,8 @@ class Dialing:
 
         connection, host = self._connection, self._route.host
         context.sslsocket_class = _secure_socket()
+        # older Pythons have OpenSSL 3 take an end that TLS has not announced for one that it has
+        context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         try:
             sock = context.wrap_socket(
                 plain,
