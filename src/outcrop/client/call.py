@@ -16,7 +16,6 @@ fallbacks, a failure goes to the next placement at once, and only when all have 
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from outcrop.client.errors import UsageError
@@ -24,6 +23,7 @@ from outcrop.client.replies import (
     Hidden,
     Request,
     Response,
+    may_pass,
     not_an_answer,
     status_failure,
     transport_failure,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 _LONGEST_WAIT: Final = 120.0  # seconds; who asks for more is told that the caller has to wait
 _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 8.0
-_RETRIED: Final = frozenset({408, 409, 429})
 # AWS wants every x-amz-* header signed, and Bedrock its own options, which stand in the invocation log.
 _SIGNED_PREFIXES: Final = ("x-amz-", "x-amzn-")
 
@@ -254,7 +253,7 @@ def _failed_reply(core: Core, response: Response) -> _Failed:
     if response.status_code in (401, 403):
         error.add_note(f"The credentials came from {core.source().origin}.")
     status = response.status_code
-    retry = status in _RETRIED or status >= 500 or error.aws_error == "ThrottlingException"
+    retry = may_pass(status) or error.aws_error == "ThrottlingException"
     headers = response.headers
     told = headers.get("x-should-retry")
     if told in ("true", "false"):
@@ -337,10 +336,3 @@ def to_sign(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name == "content-type" or name.startswith(_SIGNED_PREFIXES)
     }
-
-
-def debug_line(text: str, *values: object) -> None:
-    """A line in the log, if the program has one: importing `logging` costs more than a call."""
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        logging.getLogger("outcrop").debug(text, *values)

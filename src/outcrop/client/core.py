@@ -1,7 +1,7 @@
 """The settings of a client, resolved, and what its calls share. Both clients stand on it; it sends nothing.
 
 Made once from the constructor's arguments and the environment. Credentials are looked for when the first call
-is made, the catalogue is read when a name needs it.
+is made; the tables drawn from the catalogue are loaded when a name needs them, prices when a cost is read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from random import getrandbits, random
 from typing import TYPE_CHECKING, Any, Final
 
 from outcrop import __version__
-from outcrop.client.call import Budget, debug_line, to_sign
+from outcrop.client.call import Budget, to_sign
 from outcrop.client.credentials import find_source
 from outcrop.client.errors import ResidencyError, UsageError, request_id
 from outcrop.client.placing import Placement, Placer
@@ -100,13 +100,12 @@ class Core:
         self.first_headers = {name: value for name, value in first.items() if value}
         self.first_signed = to_sign(self.first_headers)
         self.default_query = given["default_query"] or {}
-        self.edition = given["edition"]
         self.placer = Placer(
             self.region.name,
             endpoint=given["endpoint"],
             residency=given["residency"],
             fallback=given["fallback"],
-            edition=self.edition,
+            edition=given["edition"],
         )
         self.here = Placement("", self.region.name, "", "")
         self.budget = Budget()
@@ -140,9 +139,10 @@ class Core:
         )
 
     def debug(self, text: str, *values: object) -> None:
-        """A line in the program's log, if it has one."""
-        if "logging" in sys.modules:
-            debug_line(text, *values)
+        """A line in the program's log, if it has one: importing `logging` costs more than a call."""
+        logging = sys.modules.get("logging")
+        if logging is not None:
+            logging.getLogger("outcrop").debug(text, *values)
 
     def source(self) -> Source:
         """Where credentials come from."""

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from outcrop.client.replies import Request, Response
 
 
+# what to do next about every stream that did not come whole
+SEND_AGAIN: Final = "What came before is yours to keep. Send the request again to have all of it."
+
+
 class AnthropicError(OutcropError):
     """Everything the client raises on purpose. `what` happened, and in `fix` what to do next."""
 

@@ -9,6 +9,7 @@ import msgspec
 
 from outcrop import errors as faults
 from outcrop.client.errors import (
+    SEND_AGAIN,
     APIConnectionError,
     APIResponseValidationError,
     APIStatusError,
@@ -237,6 +238,11 @@ def stream_failure(response: Response, name: str, text: str, status: int = 0) ->
     )
 
 
+def may_pass(status: int) -> bool:
+    """Whether an error of this status may be gone at the next attempt."""
+    return status in (408, 409, 429) or status >= 500
+
+
 def _name_and_text(response: Response, body: Any) -> tuple[str | None, str | None]:
     """AWS's name and text, from wherever this kind of reply has them; no text: not a reply of AWS's."""
     name = response.headers.get("x-amzn-errortype", "").partition(":")[0] or None
@@ -339,7 +345,7 @@ def transport_failure(
         )
     if in_stream:
         return StreamBrokenError(
-            message=f"{host}: the stream broke off: {error}", request=request, fix=_BROKEN
+            message=f"{host}: the stream broke off: {error}", request=request, fix=SEND_AGAIN
         )
     if isinstance(error, transport.ProxyError):
         return ProxyError(message=str(error), request=request, fix=error.fix or _PROXY)
@@ -353,7 +359,6 @@ def transport_failure(
 _STALLED: Final = (
     "What came before is yours to keep. Send it again, or give timeout=Timeout(stall=…) more seconds."
 )
-_BROKEN: Final = "What came before is yours to keep. Send the request again to have all of it."
 _CERTIFICATE: Final = (
     "If the server is yours or behind a company's proxy, name its authority in AWS_CA_BUNDLE. "
     "If there is no authority on this machine at all, install certificates (Debian: ca-certificates)."

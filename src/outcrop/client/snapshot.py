@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
-from outcrop.client.errors import StreamCorruptedError
+from outcrop.client.errors import SEND_AGAIN, StreamCorruptedError
 from outcrop.client.value import Items, Value, whole
 from outcrop.types import (
     CitationEvent,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from outcrop.client.value import About
     from outcrop.types import Event, MessageStreamEvent
 
-_AGAIN: Final = "What came before is yours to keep. Send the request again to have all of it."
 # these stand beside `delta` in a message_delta, and replace the message's (beta)
 _BESIDE: Final = ("context_management", "input_transformations")
 
@@ -121,7 +120,7 @@ class Snapshot:
         if self._members is None:
             message = event.__dict__.get("message")
             if type(message) is not Message:
-                raise StreamCorruptedError(message="The stream's first event has no message.", fix=_AGAIN)
+                raise StreamCorruptedError(message="The stream's first event has no message.", fix=SEND_AGAIN)
             self._members = dict(whole(message))
             usage = self._members.get("usage")
             self._usage = dict(whole(usage)) if type(usage) is Usage else None
@@ -136,7 +135,7 @@ class Snapshot:
             raise StreamCorruptedError(
                 message=f"The stream is corrupted: a block begins at index {index!r}, which is taken "
                 "or no index.",
-                fix=_AGAIN,
+                fix=SEND_AGAIN,
             )
         self._open(index, event.__dict__.get("content_block"))
         return (event,)
@@ -199,7 +198,7 @@ def _no_block(event: Value) -> NoReturn:
     raise StreamCorruptedError(
         message=f"The stream is corrupted: {event['type']} for a block that has not begun, "
         f"index {event.get('index')!r}.",
-        fix=_AGAIN,
+        fix=SEND_AGAIN,
     )
 
 
@@ -209,7 +208,7 @@ def _text_of(delta: Value, member: str) -> str:
     if type(text) is str:
         return text
     raise StreamCorruptedError(
-        message=f"The stream is corrupted: a {delta['type']} without text in {member!r}.", fix=_AGAIN
+        message=f"The stream is corrupted: a {delta['type']} without text in {member!r}.", fix=SEND_AGAIN
     )
 
 

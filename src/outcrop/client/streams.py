@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from outcrop.client.errors import (
+    SEND_AGAIN,
     AnthropicError,
     APIStatusError,
     StreamBrokenError,
     StreamCorruptedError,
     StreamStalledError,
 )
-from outcrop.client.replies import not_an_answer, stream_failure, transport_failure
+from outcrop.client.replies import may_pass, not_an_answer, stream_failure, transport_failure
 from outcrop.transport import TransportError
 from outcrop.types import ConverseStreamEvent, event_of
 from outcrop.wire.chunks import StreamFault, converse_events, messages_events
@@ -19,8 +20,6 @@ from outcrop.wire.eventstream import CorruptStreamError, FrameBuffer
 
 if TYPE_CHECKING:
     from outcrop.client.replies import Response
-
-_AGAIN: Final = "What came before is yours to keep. Send the request again to have all of it."
 
 
 class StreamReader:
@@ -108,7 +107,7 @@ class StreamReader:
         return StreamBrokenError(
             message=f"{self._response.request.url}: the stream ended before its last event",
             request=self._response.request,
-            fix=_AGAIN,
+            fix=SEND_AGAIN,
         )
 
     def _corrupted(self, error: CorruptStreamError, data: bytes) -> AnthropicError:
@@ -118,12 +117,12 @@ class StreamReader:
         return StreamCorruptedError(
             message=f"{self._response.request.url}: the stream is corrupted: {error}",
             request=self._response.request,
-            fix=_AGAIN,
+            fix=SEND_AGAIN,
         )
 
 
 def may_be_repeated(error: AnthropicError) -> bool:
     """Whether another attempt makes sense, if not one event has been handed out."""
     if isinstance(error, APIStatusError):
-        return error.status_code in (408, 409, 429) or error.status_code >= 500
+        return may_pass(error.status_code)
     return isinstance(error, (StreamBrokenError, StreamCorruptedError, StreamStalledError))
