@@ -1,6 +1,9 @@
 """What a call does about throttling, failures and broken streams: each reply is sent by hand."""
 
+import uuid
+
 import pytest
+from msgspec.structs import replace
 
 from client.talk import HELLO, SONNET, Open, Talk, core, header, reply
 from outcrop import (
@@ -20,6 +23,7 @@ from outcrop import (
 )
 from outcrop.client import operations
 from outcrop.client.call import Budget
+from outcrop.client.core import Core
 from outcrop.transport import (
     BrokenError,
     CertificateError,
@@ -105,6 +109,13 @@ class TestRetries:
         create(talk)
         assert {header(s, "amz-sdk-invocation-id") for s in talk.sent} == {core().new_id()}
         assert [header(s, "amz-sdk-request") for s in talk.sent] == [f"attempt={n}; max=3" for n in (1, 2, 3)]
+
+    def test_invocation_ids_are_random_uuids_in_their_usual_form(self):
+        made = [Core.new_id(core()) for _ in range(100)]
+        assert len(set(made)) == 100
+        for text in made:
+            read = uuid.UUID(text)
+            assert (str(read), read.version, read.variant) == (text, 4, uuid.RFC_4122)
 
     def test_after_the_last_attempt_the_error_is_raised(self):
         with pytest.raises(RateLimitError) as caught:
@@ -352,14 +363,14 @@ class TestStreams:
     @staticmethod
     def _frames():
         received = reply(200, b"", opened=Open())
-        return received._replace(headers=[("content-type", "application/vnd.amazon.eventstream")])
+        return replace(received, headers=[("content-type", "application/vnd.amazon.eventstream")])
 
     def test_a_success_that_is_no_stream(self):
         with pytest.raises(APIResponseValidationError):
             opened(Talk(reply(202, b"{}")))
 
     def test_a_page_in_place_of_a_stream_is_no_corrupted_stream(self):
-        page = reply(200, b"", opened=Open())._replace(headers=[("content-type", "text/html")])
+        page = replace(reply(200, b"", opened=Open()), headers=[("content-type", "text/html")])
         with pytest.raises(APIResponseValidationError, match="text/html"):
             opened(Talk(page, b"<html><h1>Please sign in</h1></html>"))
 

@@ -36,6 +36,7 @@ from outcrop.transport import (
     TooLargeError,
 )
 from outcrop.transport.aio import Client
+from outcrop.transport.connection import Connection
 from outcrop.transport.route import Proxies, _never, locate, refuse
 from outcrop.transport.trust import Trust
 
@@ -110,6 +111,52 @@ def test_a_thousand_requests_share_one_connection(run: Run) -> None:
             assert client.open_connections() == 0
 
     run(test())
+
+
+def test_what_waits_to_be_read_outlasts_what_arrives_on_other_connections(run: Run) -> None:
+    async def by_path(exchange: Exchange) -> None:
+        await exchange.reply(body=exchange.path[1:].encode() * 5000)
+
+    async def test() -> None:
+        async with Upstream(by_path) as upstream:
+            client = new_client()
+            asked = [client.send("GET", f"{upstream.url}/{name}") for name in "abc"]
+            waiting = await asyncio.gather(*asked)
+            assert await get(client, f"{upstream.url}/d") == b"d" * 5000
+            for response, name in zip(waiting, "abc", strict=True):
+                assert await response.read(5000) == name.encode() * 5000
+            assert upstream.connections == 3
+            await client.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("loop", "ours"),
+    [(asyncio.new_event_loop, True), (uvloop.new_event_loop, False)],
+    ids=["asyncio", "uvloop"],
+)
+def test_asyncio_reads_into_our_memory_and_uvloop_into_its_own(
+    loop: Any, ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = []
+    take = Connection.buffer_updated
+
+    def noting(connection: Connection, nbytes: int) -> None:
+        filled.append(nbytes)
+        take(connection, nbytes)
+
+    monkeypatch.setattr(Connection, "buffer_updated", noting)
+
+    async def test() -> None:
+        async with Upstream(hello) as upstream:
+            client = new_client()
+            assert await get(client, upstream.url) == b"hello"
+            await client.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(test())
+    assert bool(filled) == ours
 
 
 def test_a_large_request_body_arrives_whole(run: Run) -> None:

@@ -16,7 +16,9 @@ fallbacks, a failure goes to the next placement at once, and only when all have 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
 
 from outcrop.client.errors import UsageError
 from outcrop.client.replies import (
@@ -61,7 +63,7 @@ class Keys:
     """Ask the source for credentials: it may block."""
 
 
-class Send(NamedTuple):
+class Send(msgspec.Struct, frozen=True):
     """Send a request. `streams`: hand back a reply with status 200 unread."""
 
     method: str
@@ -75,7 +77,7 @@ class Send(NamedTuple):
         return f"Send({self.method!r}, {self.url!r})"  # tools that show local variables must not show keys
 
 
-class Received(NamedTuple):
+class Received(msgspec.Struct, frozen=True):
     """A reply: its body read whole, or `open`, the transport's response, still to be read."""
 
     status: int
@@ -84,13 +86,13 @@ class Received(NamedTuple):
     open: Any = None
 
 
-class More(NamedTuple):
+class More(msgspec.Struct, frozen=True):
     """Read on."""
 
     open: Any
 
 
-class Wait(NamedTuple):
+class Wait(msgspec.Struct, frozen=True):
     """Let time pass before the next attempt."""
 
     seconds: float
@@ -100,7 +102,7 @@ Step: TypeAlias = Keys | Send | More | Wait
 KEYS: Final = Keys()
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """How a call ended well. `stream` reads the rest of the open reply; `events` are its first."""
 
     response: Response
@@ -108,10 +110,10 @@ class Outcome(NamedTuple):
     attempts: int
     open: Any = None
     stream: Any = None  # a StreamReader, where `open` is a response
-    events: list[Any] = []  # noqa: RUF012 - never changed
+    events: list[Any] = []
 
 
-class _Failed(NamedTuple):
+class _Failed(msgspec.Struct, frozen=True):
     """An attempt that ended badly: what to raise, whether another may be made, and how long to wait."""
 
     error: Exception

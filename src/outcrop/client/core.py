@@ -134,9 +134,8 @@ class Core:
         `random` seeds itself anew in a child process.
         """
         text = f"{getrandbits(128):032x}"
-        return (
-            f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) % 4]}{text[17:20]}-{text[20:]}"
-        )
+        # the 4 and the a say that it is a random one (RFC 9562, 5.4)
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
     def debug(self, text: str, *values: object) -> None:
         """A line in the program's log, if it has one: importing `logging` costs more than a call."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from outcrop.client import requests
 from outcrop.client.call import exchange
 from outcrop.client.core import About
@@ -73,7 +75,7 @@ def count_outcome(core: Core, params: dict[str, Any]) -> Generator[Step, Any, Ou
             place._replace(model=place.base) if place.base else place for place in common.placements
         )
     )
-    call = requests.count_tokens(common._replace(placements=counted), params)
+    call = requests.count_tokens(replace(common, placements=counted), params)
     return (yield from exchange(core, call))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import msgspec
 
 from outcrop.client.errors import UsageError
 from outcrop.client.value import encode
@@ -85,7 +87,7 @@ NotGiven = Omit  # the older name in `anthropic`
 NOT_GIVEN: Final = omit
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """One operation, ready to be sent to any of its placements.
 
     `service` is `bedrock-runtime`, `bedrock` or `sts`; `path` gives the raw path for a model's id; `streams`
@@ -130,7 +132,7 @@ def _count_path(model: str) -> str:
     return f"/model/{_segment(model)}/count-tokens"
 
 
-class Common(NamedTuple):
+class Common(msgspec.Struct, frozen=True):
     """What a call has whatever it asks: where it may go, its timeouts, and the client's headers and query."""
 
     placements: tuple[Placement, ...]

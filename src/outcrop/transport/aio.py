@@ -24,7 +24,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Final
 
-from outcrop.transport import BrokenError, ClosedError, Limits, TimedOutError, Timeouts
+from outcrop.transport import KIB, BrokenError, ClosedError, Limits, TimedOutError, Timeouts
 from outcrop.transport.connection import Connection, Response
 from outcrop.transport.dial import dial
 from outcrop.transport.http1 import IDEMPOTENT, request_head
@@ -33,6 +33,8 @@ from outcrop.transport.trust import Trust
 
 _TIMEOUTS: Final = Timeouts()
 _LIMITS: Final = Limits()
+# What is read at once, at most.
+_ROOM_BYTES: Final = 64 * KIB
 
 # What a forked process inherits stays alive in it: to collect it would touch the parent's loop.
 _INHERITED: Final[list[_Pool]] = []
@@ -250,6 +252,7 @@ class _Pool:
         self._limits = limits
         self._trust = trust
         self._guarded = guarded
+        self._room = memoryview(bytearray(_ROOM_BYTES))
         self._idle: list[Connection] = []  # the last used is used next, so that the others can grow old
         self._all: set[Connection] = set()
         # each is given a free connection, or None: a slot
@@ -354,7 +357,7 @@ class _Pool:
         return connection
 
     def _make(self) -> Connection:
-        return Connection(self, self._keep, self._limits)
+        return Connection(self, self._keep, self._limits, self._room)
 
     async def _wait(self, seconds: float) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()

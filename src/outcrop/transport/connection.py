@@ -183,11 +183,18 @@ class Response:
             self.wake()
 
 
-class Connection(asyncio.Protocol):
-    """Carries one exchange at a time. Its owner hears when it is free or gone."""
+class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
+    """Carries one exchange at a time. Its owner hears when it is free or gone.
 
-    def __init__(self, owner: Owner, keep: float, limits: Limits) -> None:
+    Bytes are read into `room`, which all connections of a loop may share: they are copied out of it before
+    the next read. For a plain protocol asyncio maps 256 KiB from the system for each read and gives most of
+    it back, three system calls and page faults, together 18 µs. uvloop has memory of its own, and takes
+    what is both kinds of protocol for the plain one.
+    """
+
+    def __init__(self, owner: Owner, keep: float, limits: Limits, room: memoryview) -> None:
         self.used = False
+        self._room = room
         self._owner = owner
         self._keep = keep  # seconds
         self._limits = limits
@@ -295,6 +302,14 @@ class Connection(asyncio.Protocol):
         poll = select.poll()
         poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._poll = poll.poll
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Where to read to."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Takes what was read."""
+        self.data_received(self._room[:nbytes].tobytes())
 
     def data_received(self, data: bytes) -> None:
         """Feeds the reader, then tells whoever waits for the response once."""
