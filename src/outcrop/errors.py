@@ -14,7 +14,10 @@
         │   ├── UnknownOperationException            404
         │   └── SerializationException               400   the body is not the JSON the operation takes
         ├── ValidationException                      400
+        ├── MalformedPolicyDocumentException         400   only STS
+        ├── PackedPolicyTooLargeException            400   only STS
         ├── ConflictException                        400   (Bedrock's control plane answers 400, not 409)
+        ├── TooManyTagsException                     400
         ├── ServiceQuotaExceededException            400
         ├── AccessDeniedException                    403
         │   └── InvalidApiKey                        403   its body says `Message`
@@ -154,10 +157,32 @@ class ValidationException(Fault):
     status = 400
 
 
+class MalformedPolicyDocumentException(Fault):
+    """A policy that a caller of STS gave for a session is none."""
+
+    status = 400
+
+
+class PackedPolicyTooLargeException(Fault):
+    """A policy that a caller of STS gave for a session is too long."""
+
+    status = 400
+
+
 class ConflictException(Fault):
     """A resource of that name is there already, or is in use."""
 
     status = 400
+
+
+class TooManyTagsException(Fault):
+    """More tags than a resource may have. `resource` is its ARN."""
+
+    status = 400
+
+    def __init__(self, text: str, *, resource: str = "", reason: str = "") -> None:
+        super().__init__(text, reason=reason)
+        self.resource = resource
 
 
 class ServiceQuotaExceededException(Fault):
@@ -216,14 +241,20 @@ class ModelStreamErrorException(ModelErrorException):
 
 
 class ThrottlingException(Fault):
-    """Too many requests or tokens. `retry_after` is in seconds, where it is known."""
+    """Too many requests or tokens. `retry_after` is in seconds, where it is known.
+
+    `explanation` tells the caller on one line which quota it was and what would help; AWS says nothing of it.
+    """
 
     status = 429
     retryable = True
 
-    def __init__(self, text: str, *, retry_after: float | None = None, reason: str = "") -> None:
+    def __init__(
+        self, text: str, *, retry_after: float | None = None, reason: str = "", explanation: str = ""
+    ) -> None:
         super().__init__(text, reason=reason)
         self.retry_after = retry_after
+        self.explanation = explanation
 
 
 class ModelNotReadyException(Fault):

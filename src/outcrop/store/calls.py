@@ -1,0 +1,298 @@
+"""A compact record of every call: who asked for what, where it was sent, how it ended. Knows no step.
+
+The records are written by a thread of their own, many at once, into the database of the state. An answer
+never waits for them, and a disk that fails costs records, never calls: what is lost is counted, and said. A
+record is on its way to the disk for some hundredths of a second; whoever is killed then loses it, and a power
+cut may take the last seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final
+from weakref import WeakSet
+
+import msgspec
+
+from outcrop.errors import OutcropError
+from outcrop.store.database import PATIENCE, Database, damaged, translated
+from outcrop.store.sqlite import digest
+
+log = logging.getLogger("outcrop.store")
+
+_GATHER: Final = 0.02  # seconds in which records come together, for one write
+_RETRY: Final = 1.0  # seconds between two attempts at a disk that failed
+_BATCH: Final = 1000  # records a write, so that no other writer waits for long
+_PAGE: Final = 500  # records a read or a removal
+_LIMIT: Final = 20_000  # records held in memory while the disk fails: some 20 MB
+_LONGEST_CLOSE: Final = 15.0  # seconds
+
+
+_INSERT: Final = (
+    "INSERT INTO calls (received, account, owner, value, digest) SELECT"
+    " json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),"
+    " json_extract(value, '$[3]'), json_extract(value, '$[4]') FROM json_each(?)"
+)
+
+
+class CallRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call of a model.
+
+    `received` is in epoch seconds. `principal` is the caller's ARN, `owner` that of the user or role whose
+    policies counted, `key` the access key id or API key's name. `model_id` is the id as it was asked for, and
+    `profile` the id of the inference profile it meant, "" for none. `region` is the source region, `allowed`
+    every region the call might have been sent to. `contacted` are those it was sent to, one after the other,
+    and `destination` the one that answered, "" where none did; when `simulated`, regions are labels and one
+    engine stands for them all. Tokens are None when nobody told. `status` is `answered`, `failed` or `cut`
+    (the client left), and `error` AWS's name of it.
+    """
+
+    request_id: str
+    received: float
+    account: str
+    principal: str
+    owner: str
+    key: str
+    operation: str
+    model_id: str
+    region: str
+    status: str
+    profile: str = ""
+    allowed: tuple[str, ...] = ()
+    contacted: tuple[str, ...] = ()
+    destination: str = ""
+    engine: str = ""
+    simulated: bool = False
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    error: str = ""
+
+
+class CallLog:
+    """The records of calls in the state's file `path`. Opening raises OutcropError; `add` never raises.
+
+    `lost` counts the records that could not be kept. `patience` is for how many seconds a write waits for
+    others.
+    """
+
+    def __init__(self, path: str | Path, *, patience: float = PATIENCE) -> None:
+        self.lost = 0
+        self._path = str(path)
+        self._writer = Database(path, durable=False, patience=patience)
+        self._reader = Database(path, durable=False, patience=patience)
+        self._limit = _LIMIT
+        self._failing = False
+        self._thread: threading.Thread | None = None
+        self._begin_anew()
+        try:
+            self._writer.connection  # noqa: B018 - what is wrong with the file shows now
+        except BaseException:
+            self.close()
+            raise
+        _logs.add(self)
+
+    def add(self, record: CallRecord) -> None:
+        """Hand over a record. Any thread may, and none waits."""
+        if self._queue.qsize() + len(self._unwritten) >= self._limit:
+            self._lose(1)
+            return
+        self._queue.put(record)
+        if self._thread is None:
+            self._start()
+
+    def flush(self) -> None:
+        """Wait until what was added is written, or has failed to be."""
+        thread = self._thread
+        if thread is not None:
+            done = threading.Event()
+            self._queue.put(done)
+            self._hurry.set()
+            while not done.wait(_RETRY) and thread.is_alive():
+                pass
+
+    def close(self) -> None:
+        """Write what there is, and let go of the file. Idempotent. What is added later is lost."""
+        with self._state:
+            self._limit = 0
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            self._hurry.set()
+            thread.join(_LONGEST_CLOSE)
+            left = self._queue.qsize() + len(self._unwritten)
+            if left:
+                self._lose(left)
+                log.warning("%d records of calls could not be written to %s and are lost", left, self._path)
+        self._reader.close()
+        if thread is None or not thread.is_alive():  # else it holds the lock, and hangs in the disk
+            self._writer.close()
+
+    def read(
+        self,
+        since: float | None = None,
+        until: float | None = None,
+        account: str | None = None,
+        owner: str | None = None,
+    ) -> Iterator[CallRecord]:
+        """The records received from `since` on and before `until`, in that order, those just added too.
+
+        They are read some hundred at a time, so a reader holds nobody up. Raises OutcropError for a damaged
+        file.
+        """
+        self.flush()
+        after, last = (-1 if since is None else _micros(since)), -1
+        end = 1 << 62 if until is None else _micros(until)
+        while True:
+            with self._reader.lock, translated(self._path):
+                rows = self._reader.connection.execute(
+                    "SELECT received, seq, account, owner, value, digest FROM calls"
+                    " WHERE (received, seq) > (?, ?) AND received < ?"
+                    " AND account = coalesce(?, account) AND owner = coalesce(?, owner)"
+                    " ORDER BY received, seq LIMIT ?",
+                    (after, last, end, account, owner, _PAGE),
+                ).fetchall()
+            yield from (self._record(*row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            after, last = rows[-1][:2]
+
+    def forget(self, before: float) -> int:
+        """Remove the records received before that time; how many they were. Raises OutcropError.
+
+        It goes in small steps, and others write in between.
+        """
+        removed, step = 0, _PAGE
+        while step == _PAGE:
+            with self._writer.lock, translated(self._path):
+                step = self._writer.connection.execute(
+                    "DELETE FROM calls WHERE seq IN"
+                    " (SELECT seq FROM calls WHERE received < ? ORDER BY received LIMIT ?)",
+                    (_micros(before), _PAGE),
+                ).rowcount
+            removed += step
+            time.sleep(0)  # a thread that waits for the lock gets it
+        return removed
+
+    def _record(
+        self, received: int, seq: int, account: str, owner: str, value: str, found: int
+    ) -> CallRecord:
+        if digest(received, account, owner, value) != found:
+            raise damaged(self._path, f"the record of call number {seq} is not as it was written")
+        return msgspec.json.decode(value, type=CallRecord)
+
+    # ── the thread that writes ────────────────────────────────────────────────────────────────────
+
+    def _begin_anew(self) -> None:
+        self._state = threading.Lock()
+        self._queue: SimpleQueue[CallRecord | threading.Event | None] = SimpleQueue()
+        self._unwritten: list[CallRecord] = []
+        self._hurry = threading.Event()
+        self._thread = None
+
+    def _start(self) -> None:
+        with self._state:
+            if self._thread is None and self._limit:
+                self._thread = threading.Thread(target=self._run, name="outcrop call log", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            going_on, waiting = self._gather()
+            self._write()
+            for done in waiting:
+                done.set()
+
+    def _gather(self) -> tuple[bool, list[threading.Event]]:
+        """Takes over what was added within a while; whether to go on, and who waits for it to be written."""
+        waiting: list[threading.Event] = []
+        going_on = True
+        with suppress(Empty):
+            item = self._queue.get(timeout=_RETRY if self._unwritten else None)
+            if isinstance(item, CallRecord):
+                self._hurry.wait(_RETRY if self._unwritten else _GATHER)
+            self._hurry.clear()
+            while True:
+                if isinstance(item, CallRecord):
+                    self._unwritten.append(item)
+                elif item is None:
+                    going_on = False
+                else:
+                    waiting.append(item)
+                item = self._queue.get_nowait()
+        return going_on, waiting
+
+    def _write(self) -> None:
+        try:
+            while self._unwritten:
+                batch = self._unwritten[:_BATCH]
+                with self._writer.lock:
+                    self._writer.check_in_place()
+                    with translated(self._path):
+                        # One statement, because each gives up the interpreter's lock: in a busy process a
+                        # transaction of many would hold the database while it waits for its turn each time.
+                        self._writer.connection.execute(_INSERT, (self._rows(batch),))
+                del self._unwritten[: len(batch)]
+        except OutcropError as error:
+            self._writer.let_go()
+            if not self._failing:
+                log.warning(
+                    "records of calls can't be written; they are kept in memory for a while: %s", error.what
+                )
+            self._failing = True
+        else:
+            self._failing = False
+
+    def _rows(self, batch: list[CallRecord]) -> str:
+        rows = []
+        for record in batch:
+            try:
+                rows.append(_row(record))
+            except ValueError as error:  # text that is not Unicode; a time that is none
+                self._lose(1)
+                log.warning(
+                    "the record of call %r can't be written and is lost: %s", record.request_id, error
+                )
+        return msgspec.json.encode(rows).decode()
+
+    def _lose(self, number: int) -> None:
+        with self._state:
+            self.lost += number
+
+
+def _row(record: CallRecord) -> tuple[int, str, str, str, int]:
+    received, value = _micros(record.received), msgspec.json.encode(record).decode()
+    return (
+        received,
+        record.account,
+        record.owner,
+        value,
+        digest(received, record.account, record.owner, value),
+    )
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+# ── forks ─────────────────────────────────────────────────────────────────────────────────────────
+
+_logs: WeakSet[CallLog] = WeakSet()
+
+
+def _in_child() -> None:
+    # the thread stayed with the parent, and so does the writing of what it had not written yet
+    for each in _logs:
+        each._begin_anew()
+
+
+os.register_at_fork(after_in_child=_in_child)
