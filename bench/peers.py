@@ -19,7 +19,10 @@ from bench import install, load, processes, samples
 from bench.load import Answer, Counter, FrameCounter, LoadError, SseCounter
 from bench.processes import Cores, free_port
 from bench.samples import MODEL, REGION, Pattern
-from outcrop.store.keys import AccessKey, KeyFile
+from outcrop.service.iam.presets import PRESETS
+from outcrop.service.principals import Principals
+from outcrop.store.sealing import Sealer, master_key
+from outcrop.store.sqlite import SqliteStore
 from outcrop.wire import sigv4
 from outcrop.wire.eventstream import FrameBuffer
 from outcrop.wire.http import JSON, Head
@@ -99,7 +102,10 @@ class Outcrop:
         """`keys` is a data folder to make a key in."""
         self._folder = keys
         self._engine = engine
-        self.key: AccessKey = KeyFile(keys / "keys.json").create_access_key("bench")
+        principals = Principals(SqliteStore(keys / "state.db"), Sealer(master_key(keys, None, {})))
+        key, secret = principals.create_access_key("bench", policies={"everything": PRESETS["everything"]})
+        principals.store.close()
+        self.key = Credentials(key.id, secret)
 
     @property
     def version(self) -> str:
@@ -118,7 +124,7 @@ class Outcrop:
 
     def request(self, pattern: Pattern, port: int) -> bytes:
         path = f"/model/global.{MODEL.replace(':', '%3A')}/{_operation(pattern)}"
-        return _signed(path, port, samples.bedrock_body(pattern), Credentials(self.key.id, self.key.secret))
+        return _signed(path, port, samples.bedrock_body(pattern), self.key)
 
     def events(self, body: bytes) -> list[bytes]:
         return _frame_events(body)

@@ -12,7 +12,12 @@ from outcrop import endpoint as product
 from outcrop.config import Settings
 from outcrop.engine.scripted import Script, ScriptedEngine
 from outcrop.server import Listener, serve
-from outcrop.store.keys import KeyFile
+from outcrop.service.iam.presets import PRESETS
+from outcrop.service.principals import Principals
+from outcrop.service.routing.places import Fleet, Place
+from outcrop.store import Store
+from outcrop.store.sealing import Sealer
+from outcrop.store.sqlite import SqliteStore
 
 REGION = "us-west-2"
 SONNET = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -63,12 +68,16 @@ class Answers:
 
 @dataclass
 class Endpoint:
-    """A running endpoint: its addresses, its keys, and the scripts of its engine."""
+    """A running endpoint: its addresses, its principals, its state, and the scripts of its engine.
+
+    `access_key` is of the user `tester`, who may do everything.
+    """
 
     url: str
     tls_url: str
     ca: Path
-    keys: KeyFile
+    keys: Principals
+    store: Store
     access_key: str
     secret_key: str
     answers: Answers
@@ -104,16 +113,19 @@ class Endpoint:
         return inherited | ours | more
 
 
-def start(folder, settings=None, engine=None):
-    """A running Endpoint; its data lie in `folder`. Raises what the server raised."""
+def start(folder, settings=None, engine=None, places=None):
+    """A running Endpoint; its data lie in `folder`. Raises what the server raised.
+
+    `places` are the engines in their regions, where a test is about that; else one stands for every region.
+    """
     from outcrop import tls
 
     settings = settings or Settings()
     answers = Answers()
     if engine is not None:
         answers.use(engine)
-    keys = KeyFile(folder / "keys.json")
-    key = keys.create_access_key("tester")
+    keys = Principals(SqliteStore(folder / "state.db"), Sealer(bytes(32)))
+    key, secret = keys.create_access_key("tester", policies={"everything": PRESETS["everything"]})
     material = tls.ensure(folder)
     port, tls_port = free_port(), free_port()
     listeners = [
@@ -126,12 +138,15 @@ def start(folder, settings=None, engine=None):
     async def main():
         control["loop"], control["stop"] = asyncio.get_running_loop(), asyncio.Event()
         await answers.start()
-        app = product.application(settings, answers, keys)
+        fleet = Fleet([Place(settings.engine.kind, answers)] if places is None else places)
+        ledgers = product.Ledgers.of(folder)
+        app = product.application(settings, fleet, keys, ledgers)
         control["app"] = app
         try:
             await serve(app, listeners, control["stop"], limits=product.limits(settings), on_ready=ready.set)
         finally:
             await answers.close()
+            ledgers.close()
 
     def run():
         try:
@@ -150,14 +165,16 @@ def start(folder, settings=None, engine=None):
         control["loop"].call_soon_threadsafe(control["stop"].set)
         thread.join(timeout)
         assert not thread.is_alive(), "the server did not stop"
+        keys.store.close()
 
     return Endpoint(
         f"http://127.0.0.1:{port}",
         f"https://localhost:{tls_port}",
         material.ca,
         keys,
+        keys.store,
         key.id,
-        key.secret,
+        secret,
         answers,
         stop,
         lambda: control["app"].active,

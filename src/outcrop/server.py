@@ -332,12 +332,15 @@ def read_head(scope: Mapping[str, Any]) -> Head:
     if "transfer-encoding" in headers and "content-length" in headers:
         raise ValidationException("The request has both Content-Length and Transfer-Encoding.")
     raw_path: bytes = scope["raw_path"]
+    client = scope.get("client")
     return Head(
         scope["method"],
         raw_path.decode("latin-1"),
         scope["query_string"].decode("latin-1"),
         headers,
         scope["http_version"] == "2",
+        client[0] if client else "",
+        scope.get("scheme") == "https",
     )
 
 

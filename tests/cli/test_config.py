@@ -40,3 +40,18 @@ def test_check_lists_every_mistake_and_ends_with_78(cli):
 
 def test_check_is_content_with_nothing(cli):
     assert "All is well" in cli("config", "check").output
+
+
+def test_engines_by_name_are_shown_with_their_secrets_masked(cli, monkeypatch: pytest.MonkeyPatch):
+    Path("outcrop.toml").write_text("[engines.eu]\nkind = 'messages'\nregions = ['eu-west-1']\n")
+    monkeypatch.setenv("OUTCROP_ENGINES__EU__MESSAGES__API_KEY", "sk-very-secret")
+    monkeypatch.setenv("OUTCROP_BEDROCK__REGION", "us-east-1")
+    output = cli("config", "show", "--output", "json").stdout
+    rows = {row["setting"]: row for row in json.loads(output)}
+    assert (rows["engines.eu.kind"]["value"], rows["engines.eu.kind"]["origin"]) == (
+        '"messages"',
+        "outcrop.toml, line 2",
+    )
+    assert rows["engines.eu.messages.api_key"]["origin"] == "OUTCROP_ENGINES__EU__MESSAGES__API_KEY"
+    assert "sk-very-secret" not in output
+    assert "Warning: No engine stands in bedrock.region (us-east-1)" in cli("config", "check").output

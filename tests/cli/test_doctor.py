@@ -13,10 +13,10 @@ import pytest
 from outcrop import tls
 from outcrop.cli.doctor import clients, engines, finding, machine
 from outcrop.cli.doctor.finding import Finding, Patient
-from outcrop.cli.keys import key_file, own_key
+from outcrop.cli.keys import own_key, principals_of
 from outcrop.cli.running import Running, free_port
 from outcrop.config import Data, Engine, Local, Messages, Scripted, Server, Settings
-from outcrop.store.keys import KeyFile
+from outcrop.service.principals import Principals
 
 URL = "http://127.0.0.1:8080"
 HERE = Running(URL, 1, "scripted", "us-west-2", "0")
@@ -36,6 +36,10 @@ def patient(
     data: Path = Path(), running: Running | None = None, env: dict[str, str] | None = None, **sections
 ):
     return Patient(Settings(data=Data(data), **sections), (), running, env or {})
+
+
+def principals(data: Path) -> Principals:
+    return principals_of(Settings(data=Data(data)))
 
 
 def only(found) -> Finding:
@@ -61,11 +65,33 @@ def test_a_failure_ends_with_1_and_says_what_to_do(cli):
     assert "SmolLM2, not Claude" in output
 
 
-def test_a_key_file_that_others_may_read_fails(data: Path):
-    own_key(key_file(data))
-    (data / "keys.json").chmod(0o644)
+@pytest.mark.parametrize("name", ["state.db", "master.key"])
+def test_a_state_or_a_master_key_that_others_may_read_fails(data: Path, name: str):
+    own_key(principals(data))
+    (data / name).chmod(0o644)
     found = only(machine.keys(patient(data)))
-    assert (found.status, found.fix.startswith("Run `chmod 600")) == ("fail", True)
+    assert (found.status, f"chmod 600 {data / name}" in found.fix) == ("fail", True)
+
+
+def test_a_state_without_its_master_key_fails(data: Path):
+    own_key(principals(data))
+    assert only(machine.keys(patient(data))).status == "ok"
+    (data / "master.key").unlink()
+    found = only(machine.keys(patient(data)))
+    assert (found.status, "master.key is gone" in found.saw) == ("fail", True)
+    assert not (data / "master.key").exists()
+
+
+def test_keys_of_an_older_version_are_named_before_and_after(data: Path):
+    data.mkdir()
+    old = {"schema": 1, "account": "123456789012", "session_secret": "A" * 43 + "="}
+    (data / "keys.json").write_text(json.dumps(old))
+    (data / "keys.json").chmod(0o600)
+    assert "is of an older version" in only(machine.keys(patient(data))).saw
+    own_key(principals(data))
+    well, left = machine.keys(patient(data))
+    assert (well.status, left.status) == ("ok", "warn")
+    assert "keys.json.imported holds the secrets" in left.saw
 
 
 def test_no_keys_yet_is_only_a_warning(data: Path):
@@ -75,7 +101,7 @@ def test_no_keys_yet_is_only_a_warning(data: Path):
 
 def test_an_endpoint_that_does_not_know_our_key_fails(serving, data: Path, tmp_path: Path):
     with serving() as (_, running):
-        own_key(key_file(tmp_path / "other"))
+        own_key(principals(tmp_path / "other"))
         found = only(machine.endpoint(patient(tmp_path / "other", running)))
     assert found.status == "fail"
     assert "403" in found.saw
@@ -158,9 +184,9 @@ def test_without_an_endpoint_the_addresses_are_those_of_the_settings():
 
 
 def test_keys_that_the_endpoint_does_not_have_are_named(data: Path):
-    keys = KeyFile(data / "keys.json")
-    pair = keys.create_access_key("local")
-    ours = GOOD | {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": pair.secret}
+    keys = principals(data)
+    pair, secret = keys.create_access_key("local")
+    ours = GOOD | {"AWS_ACCESS_KEY_ID": pair.id, "AWS_SECRET_ACCESS_KEY": secret}
 
     def found(**change: str) -> Finding:
         return only(clients.environment(patient(data, HERE, ours | change)))

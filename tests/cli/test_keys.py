@@ -8,20 +8,75 @@ from pathlib import Path
 
 import pytest
 
-from outcrop.cli.keys import Duration
-from outcrop.store.keys import KeyFile
+from outcrop.cli.keys import Duration, principals_of
+from outcrop.config import Data, Settings
+from outcrop.service.principals import AccessKey, ApiKey, Principals
 
 
 def made(cli, *arguments: str) -> dict[str, str]:
     return json.loads(cli("keys", *arguments, "--output", "json").stdout)
 
 
+def principals(data: Path) -> Principals:
+    return principals_of(Settings(data=Data(data)))
+
+
 def test_a_key_pair_is_made_for_a_user(cli, data: Path):
     pair = made(cli, "create", "--user", "alice")
-    known = KeyFile(data / "keys.json").find(pair["access_key_id"])
+    people = principals(data)
+    known = people.store.snapshot().get(AccessKey, pair["access_key_id"])
     assert known is not None
-    assert (known.user, known.secret) == ("alice", pair["secret_access_key"])
+    assert (known.owner, people.secret(known)) == (pair["arn"], pair["secret_access_key"])
     assert pair["arn"].endswith(":user/alice")
+
+
+def test_a_new_user_may_invoke_and_the_local_one_everything(cli, data: Path):
+    made(cli, "create", "--user", "alice")
+    made(cli, "create")
+    made(cli, "create")
+    assert {user.name: tuple(user.policies) for user in principals(data).users()} == {
+        "alice": ("invoke",),
+        "local": ("everything",),
+    }
+
+
+def test_what_a_new_user_may_do_can_be_said(cli, data: Path):
+    Path("mine.json").write_text('{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}')
+    made(cli, "create", "--user", "alice", "--allow", "nothing")
+    made(cli, "create", "--user", "bob", "--allow", "mine.json")
+    made(cli, "api-key", "--user", "carol", "--allow", "everything")
+    assert {user.name: tuple(user.policies) for user in principals(data).users()} == {
+        "alice": ("nothing",),
+        "bob": ("mine",),
+        "carol": ("everything",),
+    }
+
+
+def test_what_a_new_user_may_do_is_not_said_wrongly_or_of_an_old_one(cli, data: Path):
+    Path("broken.json").write_text("{")
+    made(cli, "create", "--user", "alice")
+    for flags, said in (
+        (("--user", "bob", "--allow", "all"), "neither everything, invoke, nothing nor a file"),
+        (("--user", "bob", "--allow", "broken.json"), "'broken' is malformed"),
+        (("--user", "alice", "--allow", "everything"), "outcrop users policy put --user alice"),
+        (("--user", "a b"), "can't be the name of a user"),
+    ):
+        assert said in cli("keys", "create", *flags, code=1).stderr
+    assert [user.name for user in principals(data).users()] == ["alice"]
+    assert len(principals(data).keys()) == 1
+
+
+def test_a_key_can_be_of_another_account(cli, data: Path):
+    cli("users", "account", "create", "--name", "team", "--id", "111122223333")
+    by_name = made(cli, "create", "--user", "alice", "--account", "team")
+    by_id = made(cli, "create", "--user", "alice", "--account", "111122223333")
+    token = made(cli, "api-key", "--account", "team")
+    made(cli, "create", "--user", "alice")
+    assert by_name["arn"] == by_id["arn"] == "arn:aws:iam::111122223333:user/alice"
+    rows = json.loads(cli("keys", "list", "--account", "team", "--output", "json").stdout)
+    assert {row["id"] for row in rows} == {by_name["access_key_id"], by_id["access_key_id"], token["name"]}
+    assert "111122223333" in cli("keys", "list").stdout
+    assert "outcrop users account list" in cli("keys", "create", "--account", "none", code=1).stderr
 
 
 def test_the_list_has_every_key_and_no_secret(cli):
@@ -41,7 +96,7 @@ def test_the_list_has_every_key_and_no_secret(cli):
 def test_a_long_term_key_has_a_user_and_an_end(cli, data: Path):
     token = made(cli, "api-key", "--expires", "1h")
     assert token["api_key"].startswith("ABSK")
-    known = KeyFile(data / "keys.json").find_api_key(token["name"])
+    known = principals(data).store.snapshot().get(ApiKey, token["name"])
     assert known is not None
     assert known.expires is not None
     assert 3590 < known.expires - time.time() <= 3600
@@ -58,6 +113,7 @@ def test_a_short_term_key_is_not_stored(cli):
     "arguments",
     [
         ("api-key", "--short-term", "--user", "alice"),
+        ("api-key", "--short-term", "--allow", "invoke"),
         ("api-key", "--region", "us-east-1"),
         ("api-key", "--expires", "soon"),
         ("api-key", "--expires", "0d"),
@@ -88,3 +144,36 @@ def test_revoking_what_is_not_there_says_where_to_look(cli):
 @pytest.mark.parametrize(("text", "seconds"), [("45", 45), ("90m", 5400), ("12h", 43200), ("30d", 2592000)])
 def test_time_spans_are_read_as_people_write_them(text: str, seconds: int):
     assert Duration().convert(text, None, None) == seconds
+
+
+def test_keys_of_an_older_version_are_taken_over_and_it_is_said(cli, data: Path):
+    data.mkdir()
+    key = {
+        "id": "AKIAOLD",
+        "secret": "s" * 40,
+        "user": "alice",
+        "arn": "arn:aws:iam::123456789012:user/alice",
+        "user_id": "AIDAOLD",
+        "created": 1,
+    }
+    old = {"schema": 1, "account": "123456789012", "session_secret": "A" * 43 + "=", "access_keys": [key]}
+    (data / "keys.json").write_text(json.dumps(old))
+    (data / "keys.json").chmod(0o600)
+
+    first, second = cli("keys", "list"), cli("keys", "list")
+
+    assert f"{data / 'keys.json.imported'} still holds their secrets in clear" in first.stderr
+    assert second.stderr == ""
+    assert "AKIAOLD" in first.stdout
+    assert "AKIAOLD" in cli("env").stdout
+
+
+def test_a_master_key_from_elsewhere_is_no_file_in_the_folder(cli, data: Path, monkeypatch):
+    monkeypatch.setenv("OUTCROP_DATA__SECRET_KEY", "env:MASTER")
+    monkeypatch.setenv("MASTER", "ab" * 32)
+    made(cli, "create")
+    assert not (data / "master.key").exists()
+    monkeypatch.setenv("MASTER", "cd" * 32)
+    assert "is sealed with master key" in cli("keys", "create", code=1).stderr
+    monkeypatch.delenv("MASTER")
+    assert "MASTER is not set" in cli("keys", "create", code=78).stderr

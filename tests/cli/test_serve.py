@@ -37,6 +37,8 @@ def test_it_says_what_it_is_where_it_is_and_what_to_paste(serving, data: Path):
     assert "Not affiliated with Anthropic or AWS" in said
     assert running.url in out
     assert "engine   scripted" in out
+    assert f"state    {data / 'state.db'}" in out
+    assert "access   open: models are granted on first use" in out
     assert "export AWS_ACCESS_KEY_ID='AKIA" in out
     assert not record_path(data).exists()
 
@@ -51,9 +53,10 @@ def test_the_lines_to_paste_work(serving, data: Path):
     """The guide's first check, `aws sts get-caller-identity`, with nothing but what was printed."""
     with serving() as (process, running):
         from outcrop.cli.environment import variables
-        from outcrop.cli.keys import key_file, own_key
+        from outcrop.cli.keys import own_key, principals_of
+        from outcrop.config import Data, Settings
 
-        pair = own_key(key_file(data))
+        pair = own_key(principals_of(Settings(data=Data(data))))
         environment = variables(running.url, pair.id, pair.secret, running.region).apply(os.environ)
         aws = Path(sys.executable).with_name("aws")
         done = subprocess.run(
@@ -66,7 +69,7 @@ def test_the_lines_to_paste_work(serving, data: Path):
         out = ended(process)[1]
     assert f"export AWS_SECRET_ACCESS_KEY='{pair.secret}';" in out
     assert done.returncode == 0, done.stderr
-    assert pair.arn in done.stdout
+    assert f":user/{pair.user}" in done.stdout
 
 
 def test_a_taken_port_is_told_and_the_other_endpoint_not_disturbed(data: Path, command):
@@ -128,6 +131,13 @@ def test_the_first_answer_comes_soon_and_little_memory_is_held(serving, data: Pa
         match = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
         assert match is not None
         assert int(match[1]) < 80 * 1024
+
+
+def test_how_access_stands_is_said(serving, data: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OUTCROP_BEDROCK__ACCESS", "request")
+    with serving() as (process, _):
+        out = ended(process)[1]
+    assert "access   request: each model has to be asked for first" in out
 
 
 def test_a_data_folder_that_a_flag_named_is_named_to_the_other_commands(serving, data: Path):

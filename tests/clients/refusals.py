@@ -23,6 +23,7 @@ from outcrop.wire import sigv4
 from outcrop.wire.bearer import make_long_term, make_short_term
 from outcrop.wire.http import Head
 from outcrop.wire.sigv4 import Credentials
+from people import trusting
 from wire import converse_refusals, refusals
 from wireside import HELLO, INVOKE, request_bytes
 
@@ -136,20 +137,21 @@ def session(endpoint, *, ago=0, parent=None, salt=b"x"):
     """Temporary credentials for 15 minutes, made `ago` seconds ago."""
     identity = Identity(endpoint.keys, REGION)
     parent = parent or endpoint.access_key
-    return identity.issue_session(parent, 900, time.time() - ago, salt * 12).credentials
+    state = endpoint.store.snapshot()
+    return identity.issue_session(parent, 900, time.time() - ago, salt * 12, state).credentials
 
 
 def session_of_a_revoked_key(endpoint):
-    key = endpoint.keys.create_access_key("leaver")
+    key, _ = endpoint.keys.create_access_key("leaver")
     credentials = session(endpoint, parent=key.id)
     endpoint.keys.revoke(key.id)
     return credentials
 
 
 def revoked_key(endpoint):
-    key = endpoint.keys.create_access_key("leaver")
+    key, secret = endpoint.keys.create_access_key("leaver")
     endpoint.keys.revoke(key.id)
-    return Credentials(key.id, key.secret)
+    return Credentials(key.id, secret)
 
 
 def damaged(token):
@@ -186,6 +188,21 @@ def to_sts(endpoint, action, *, version="2011-06-15", **more):
     if body is None:
         body = urlencode({"Action": action, "Version": version, **parameters}).encode()
     return signed(endpoint, "/", body, service="sts", content_type=FORM, **more)
+
+
+def role_of(endpoint):
+    """A role that trusts `tester` for an hour."""
+    arn = f"arn:aws:iam::{endpoint.keys.account}:role/refuser"
+    if arn not in [role.arn for role in endpoint.keys.roles()]:
+        endpoint.keys.create_role("refuser", trusting(f"arn:aws:iam::{endpoint.keys.account}:user/tester"))
+    return arn
+
+
+def assuming(**more):
+    """A call of AssumeRole."""
+    return lambda endpoint: to_sts(
+        endpoint, "AssumeRole", **{"RoleArn": role_of(endpoint), "RoleSessionName": "job", **more}
+    ).bytes()
 
 
 def invoking(model, body=HELLO, region=REGION):
@@ -610,10 +627,10 @@ AT_STS = [
     ),
     Refusal(
         "an action that is not here",
-        lambda endpoint: to_sts(endpoint, "AssumeRole").bytes(),
+        lambda endpoint: to_sts(endpoint, "GetFederationToken").bytes(),
         400,
         "InvalidAction",
-        "Could not find operation AssumeRole for version 2011-06-15",
+        "Could not find operation GetFederationToken for version 2011-06-15",
     ),
     Refusal(
         "another version",
@@ -657,6 +674,49 @@ AT_STS = [
         "AccessDenied",
         "MultiFactorAuthentication failed, unable to validate MFA code. "
         "Please verify your MFA serial number is valid and associated with this user.",
+    ),
+    Refusal(
+        "a role that is not there, or does not trust the caller",
+        assuming(RoleArn="arn:aws:iam::123456789012:role/none"),
+        403,
+        "AccessDenied",
+        "User: arn:aws:iam::…:user/tester is not authorized to perform: sts:AssumeRole "
+        "on resource: arn:aws:iam::123456789012:role/none…",
+    ),
+    Refusal(
+        "a role's session with a blank in its name",
+        assuming(RoleSessionName="a b"),
+        400,
+        "ValidationError",
+        detected("a b", "roleSessionName", r"Member must satisfy regular expression pattern: [\w+=,.@-]*"),
+    ),
+    Refusal(
+        "a role's session that is longer than the role allows",
+        assuming(DurationSeconds="7200"),
+        400,
+        "ValidationError",
+        "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+    ),
+    Refusal(
+        "a session policy that is none",
+        assuming(Policy="{"),
+        400,
+        "MalformedPolicyDocument",
+        "Syntax errors in policy: …",
+    ),
+    Refusal(
+        "a session policy that is too long",
+        assuming(Policy=" " * 2500),
+        400,
+        "PackedPolicyTooLarge",
+        "Packed policy consumes 123% of allotted space, please use smaller policy.",
+    ),
+    Refusal(
+        "session tags",
+        assuming(**{"Tags.member.1.Key": "team", "Tags.member.1.Value": "x"}),
+        400,
+        "ValidationError",
+        "Tags: session tags can't be given to a session here.",
     ),
 ]
 

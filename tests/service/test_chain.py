@@ -6,7 +6,12 @@ import json
 
 import pytest
 
-from outcrop.errors import InvalidSignatureException, ThrottlingException, UnrecognizedClientException
+from outcrop.errors import (
+    InvalidSignatureException,
+    OutcropError,
+    ThrottlingException,
+    UnrecognizedClientException,
+)
 from outcrop.service.call import Principal
 from outcrop.service.chain import Clock, Service
 from outcrop.wire.http import Head, Reply
@@ -31,15 +36,22 @@ class Claim:
 class Story:
     """A service whose every part writes down that it was asked."""
 
-    def __init__(self, *, examine=None, verify=None, answer=None, steps=()):
+    def __init__(self, *, snapshot=None, examine=None, verify=None, answer=None, steps=()):
         self.journal = []
-        self.faults = {"examine": examine, "verify": verify, "answer": answer}
+        self.faults = {"snapshot": snapshot, "examine": examine, "verify": verify, "answer": answer}
         ids = itertools.count(1)
         clock = Clock(lambda: 1_000.0, lambda: 5.0, lambda: f"id-{next(ids)}")
-        self.service = Service(self, {"InvokeModel": self.answer}, clock, [self.step(name) for name in steps])
+        handlers = {"InvokeModel": self.answer}
+        self.snapshots = itertools.count(1)
+        self.service = Service(self, self, handlers, clock, [self.step(name) for name in steps])
 
-    def examine(self, head, operation, now, region):
-        self.journal.append(f"examine {operation.name} at {now:.0f}")
+    def snapshot(self):
+        if self.faults["snapshot"]:
+            raise self.faults["snapshot"]
+        return f"state {next(self.snapshots)}"
+
+    def examine(self, head, operation, now, region, state):
+        self.journal.append(f"examine {operation.name} at {now:.0f} by {state}")
         if self.faults["examine"]:
             raise self.faults["examine"]
         return Claim(self.journal, self.faults["verify"])
@@ -49,7 +61,9 @@ class Story:
         return b"body"
 
     async def answer(self, call):
-        self.journal.append(f"answer {call.labels['modelId']} for {call.principal.key} in {call.region}")
+        self.journal.append(
+            f"answer {call.labels['modelId']} for {call.principal.key} in {call.region} by {call.state}"
+        )
         if self.faults["answer"]:
             raise self.faults["answer"]
         return Reply(200, {}, b"{}")
@@ -71,12 +85,12 @@ def test_the_steps_wrap_the_answer_outermost_first():
     story = Story(steps=("quota", "log"))
     assert story.tell().status == 200
     assert story.journal == [
-        "examine InvokeModel at 1000",
+        "examine InvokeModel at 1000 by state 1",
         "read up to 25000000",
         "verify 4",
         "into quota",
         "into log",
-        "answer x for AKIA in us-west-2",
+        "answer x for AKIA in us-west-2 by state 1",
         "out of log",
         "out of quota",
     ]
@@ -85,7 +99,7 @@ def test_the_steps_wrap_the_answer_outermost_first():
 def test_a_stranger_is_refused_before_the_body_is_read():
     story = Story(examine=UnrecognizedClientException())
     assert story.tell().status == 403
-    assert story.journal == ["examine InvokeModel at 1000"]
+    assert story.journal == ["examine InvokeModel at 1000 by state 1"]
 
 
 def test_a_wrong_signature_is_refused_before_any_step():
@@ -117,6 +131,29 @@ def test_the_reason_of_a_fault_is_for_the_log_only(caplog):
     reply = Story(answer=ThrottlingException("slow", reason="upstream said: key sk-1")).tell()
     assert b"sk-1" not in reply.body
     assert "upstream said" in caplog.text
+
+
+def test_every_request_is_decided_by_one_snapshot():
+    story = Story(steps=("quota",))
+    story.tell()
+    story.tell()
+    assert [line.rpartition(" by ")[2] for line in story.journal if " by " in line] == [
+        "state 1",
+        "state 1",
+        "state 2",
+        "state 2",
+    ]
+
+
+@pytest.mark.parametrize("where", ["snapshot", "examine", "answer"])
+def test_a_state_that_cannot_be_read_is_no_bug_and_its_reason_is_for_the_log(where, caplog):
+    lost = OutcropError("state.db is damaged.", "Restore it from a copy.")
+    reply = Story(**{where: lost}).tell()
+    assert reply.status == 503
+    assert reply.headers["x-amzn-errortype"].startswith("ServiceUnavailableException")
+    assert b"state.db" not in reply.body
+    assert "state.db is damaged. Restore it from a copy." in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_leaving_clients_cancel_and_cancellation_passes():

@@ -17,8 +17,10 @@ from outcrop.errors import (
     InternalServerException,
     InvalidApiKey,
     InvalidSignatureException,
+    MalformedPolicyDocumentException,
     MissingAuthenticationTokenException,
     ModelErrorException,
+    PackedPolicyTooLargeException,
     UnknownOperationException,
     UnrecognizedClientException,
     ValidationException,
@@ -60,6 +62,20 @@ def test_botocore_reads_temporary_credentials() -> None:
     }
 
 
+@pytest.mark.parametrize("packed", [None, 7])
+def test_botocore_reads_an_assumed_role(packed: int | None) -> None:
+    arn = "arn:aws:sts::123456789012:assumed-role/r/s"
+    reply = sts.assumed_role(
+        Credentials("ASIAX", "se", "to<k>en"), "2026-11-22T12:00:00Z", arn, "AROAX:s", packed, "id-1"
+    )
+
+    parsed = as_botocore_reads_it(reply, "AssumeRole")
+
+    assert parsed["AssumedRoleUser"] == {"AssumedRoleId": "AROAX:s", "Arn": arn}
+    assert parsed["Credentials"]["SessionToken"] == "to<k>en"
+    assert parsed.get("PackedPolicySize") == packed
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "status"),
     [
@@ -72,6 +88,8 @@ def test_botocore_reads_temporary_credentials() -> None:
         (ValidationException("no"), "ValidationError", 400),
         (AccessDeniedException("no"), "AccessDenied", 403),
         (InvalidApiKey(), "AccessDenied", 403),
+        (MalformedPolicyDocumentException("no"), "MalformedPolicyDocument", 400),
+        (PackedPolicyTooLargeException("no"), "PackedPolicyTooLarge", 400),
         (InternalServerException("oh"), "InternalFailure", 500),
         (ModelErrorException("STS has no word for it"), "ModelErrorException", 424),
     ],
@@ -115,8 +133,8 @@ def test_the_first_of_two_parameters_counts() -> None:
     ("body", "text"),
     [
         (
-            b"Action=AssumeRole&Version=2011-06-15",
-            "Could not find operation AssumeRole for version 2011-06-15",
+            b"Action=GetFederationToken&Version=2011-06-15",
+            "Could not find operation GetFederationToken for version 2011-06-15",
         ),
         (
             b"Action=InvokeModel&Version=2011-06-15",
@@ -180,3 +198,64 @@ def test_a_session_of_another_length_is_refused(value: str, constraint: str) -> 
 def test_an_mfa_code_is_not_passed_over_in_silence() -> None:
     with pytest.raises(AccessDeniedException, match="MultiFactorAuthentication failed"):
         sts.session_seconds(sts.Form("GetSessionToken", {"SerialNumber": "x", "TokenCode": "123456"}))
+
+
+ROLE = "arn:aws:iam::123456789012:role/reader"
+
+
+def wanted(**parameters: str) -> sts.RoleRequest:
+    given = {"RoleArn": ROLE, "RoleSessionName": "job", **parameters}
+    return sts.role_request(
+        sts.Form("AssumeRole", {name: value for name, value in given.items() if value != "-"})
+    )
+
+
+def test_a_role_is_asked_for() -> None:
+    assert wanted() == sts.RoleRequest(ROLE, "job")
+    policy = "p" * 1024
+    asked = wanted(DurationSeconds="900", Policy=policy, ExternalId="a:/b")
+    assert asked == sts.RoleRequest(ROLE, "job", 900, policy, "a:/b")
+    assert (wanted().packed, asked.packed) == (None, 50)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "constraint"),
+    [
+        ({"RoleArn": "-"}, "Value null at 'roleArn' failed to satisfy constraint: Member must not be null"),
+        (
+            {"RoleSessionName": "-"},
+            "Value null at 'roleSessionName' failed to satisfy constraint: Member must not be null",
+        ),
+        ({"RoleArn": "arn:x"}, "Member must have length greater than or equal to 20"),
+        ({"RoleSessionName": "a b"}, r"regular expression pattern: [\w+=,.@-]*"),
+        ({"RoleSessionName": "é1"}, r"regular expression pattern: [\w+=,.@-]*"),
+        ({"RoleSessionName": "a"}, "length greater than or equal to 2"),
+        ({"RoleSessionName": "a" * 65}, "length less than or equal to 64"),
+        ({"ExternalId": "a b"}, r"regular expression pattern: [\w+=,.@:\/-]*"),
+        ({"DurationSeconds": "899"}, "value greater than or equal to 900"),
+        ({"DurationSeconds": "43201"}, "value less than or equal to 43200"),
+        ({"Policy": "☃"}, "at 'policy' failed to satisfy constraint"),
+        ({"RoleArn": "arn:aws:iam::123456789012:user/x"}, "arn:aws:iam::123456789012:user/x is invalid"),
+        ({"Tags.member.1.Key": "a"}, "Tags: session tags can't be given"),
+        ({"TransitiveTagKeys.member.1": "a"}, "TransitiveTagKeys: session tags"),
+        ({"PolicyArns.member.1.arn": "a"}, "PolicyArns: managed session policies"),
+        ({"SourceIdentity": "alice"}, "SourceIdentity: a source identity"),
+    ],
+)
+def test_a_role_that_is_asked_for_wrongly_is_refused(parameters: dict[str, str], constraint: str) -> None:
+    with pytest.raises(ValidationException) as refused:
+        wanted(**parameters)
+
+    assert constraint in refused.value.text
+
+
+def test_a_session_policy_has_its_room() -> None:
+    assert wanted(Policy="p" * 2048).packed == 100
+    with pytest.raises(PackedPolicyTooLargeException) as refused:
+        wanted(Policy="p" * 2049)
+    assert refused.value.text == "Packed policy consumes 101% of allotted space, please use smaller policy."
+
+
+def test_a_role_is_not_assumed_with_an_mfa_code() -> None:
+    with pytest.raises(AccessDeniedException, match="MultiFactorAuthentication failed"):
+        wanted(SerialNumber="arn:aws:iam::1:mfa/x", TokenCode="123456")

@@ -35,10 +35,10 @@ def show(config_file: Path | None, output: str) -> None:
 
 def _rows(loaded: Loaded) -> list[dict[str, Any]]:
     rows = []
-    for where, setting in settings_of.catalogue().items():
+    for where, setting in settings_of.catalogue(loaded.settings.engines).items():
         value: Any = loaded.settings
         for name in where:
-            value = getattr(value, name)
+            value = value[name] if isinstance(value, dict) else getattr(value, name)
         origin = loaded.origins[where]
         rows.append(
             {
@@ -64,4 +64,6 @@ def check(ctx: click.Context, config_file: Path | None) -> None:
         click.echo(f"  {problem.fix}")
     if problems:
         ctx.exit(EXIT_CONFIG)
+    for warning in settings_of.warnings(loaded.settings):
+        click.echo(f"Warning: {warning}")
     click.echo(f"All is well: {loaded.file or 'no outcrop.toml, so environment and defaults only'}.")

@@ -75,7 +75,7 @@ def demo(loaded: Loaded) -> None:
     """Fails when any client fails."""
     examples = find_examples()
     click.echo("\n".join(click.wrap_text(ABOUT, 100).splitlines()) + "\n")
-    if loaded.settings.engine.kind == "local":
+    if any(engine.kind == "local" for engine in loaded.settings.placed.values()):
         from outcrop.cli.model import pull_if_missing
 
         pull_if_missing(loaded.settings)

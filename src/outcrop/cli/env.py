@@ -12,12 +12,11 @@ import click
 
 from outcrop.cli import awsprofile
 from outcrop.cli.environment import SHELLS, Variables, guess_shell, render, variables
-from outcrop.cli.keys import key_file, own_key, short_term_key
+from outcrop.cli.keys import own_key, principals_of, short_term_key
 from outcrop.cli.options import settings_options
 from outcrop.cli.running import Running, find
 from outcrop.config import Loaded, Settings
 from outcrop.errors import OutcropError
-from outcrop.store.keys import AccessKey
 
 _HOW: Final = {
     "sh": 'eval "$(outcrop env)"',
@@ -73,7 +72,7 @@ def client_variables(
 ) -> Variables:
     """The variables for the running endpoint, or else for the one the settings describe."""
     tls = tls or api_key
-    pair = own_key(key_file(settings.data.folder))
+    pair = own_key(principals_of(settings))
     region = running.region if running is not None else settings.bedrock.region
     token = short_term_key(pair, region, time.time()) if api_key else ""
     ca, bundle = _certificates(settings) if tls else ("", "")
@@ -107,9 +106,10 @@ def _write_profile(
     settings: Settings, running: Running | None, name: str, *, tls: bool, overwrite: bool
 ) -> None:
     awsprofile.check_name(name)
-    keys = key_file(settings.data.folder)
-    pair = own_key(keys)
-    ours = [key.id for key in keys.list() if isinstance(key, AccessKey)]
+    principals = principals_of(settings)
+    pair = own_key(principals)
+    known = principals.keys()
+    ours = [key.key for key in known]
     bundle = _certificates(settings)[1] if tls else ""
     region = running.region if running is not None else settings.bedrock.region
     url = address(settings, running, tls=tls)

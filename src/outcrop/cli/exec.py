@@ -45,7 +45,7 @@ def execute(loaded: Loaded, tls: bool, api_key: bool, alone: bool, command: tupl
     running = None if alone or engine else find(settings.data.folder)
     if running is not None:
         _become(command, client_variables(settings, running, tls=tls, api_key=api_key).apply(os.environ))
-    if settings.engine.kind == "local":
+    if any(engine.kind == "local" for engine in settings.placed.values()):
         from outcrop.cli.model import pull_if_missing
 
         pull_if_missing(settings)

@@ -1,42 +1,148 @@
-"""`outcrop keys`: access keys, API keys, temporary credentials. Knows no rule: key file and service do."""
+"""`outcrop keys`: access keys, API keys, temporary credentials. Knows no rule: principals and service do."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 
 from outcrop.cli.options import output_option, print_record, print_rows, settings_options
-from outcrop.config import Loaded
+from outcrop.config import Loaded, Settings
 from outcrop.errors import OutcropError
-from outcrop.store.keys import AccessKey, Key, KeyFile
+
+if TYPE_CHECKING:
+    from outcrop.service.principals import AccessKey, Key, Principals
 
 LOCAL_USER: Final = "local"
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
 
 
-def key_file(folder: Path) -> KeyFile:
-    """The keys of a data folder; made when missing."""
-    return KeyFile(folder / "keys.json")
+class OwnKey(msgspec.Struct, frozen=True):
+    """The key pair that the commands themselves use, and its user's name."""
+
+    id: str
+    secret: str
+    user: str
+
+    def __repr__(self) -> str:
+        return f"OwnKey({self.id!r}, …, {self.user!r})"
 
 
-def own_key(keys: KeyFile) -> AccessKey:
+def state_path(folder: Path) -> Path:
+    """Where the state of a data folder is."""
+    from outcrop.store.sqlite import STATE
+
+    return folder / STATE
+
+
+def principals_of(settings: Settings) -> Principals:
+    """The principals of the data folder; state, account and master key are made when they are missing.
+
+    Keys of an older version are taken over. Closed with the command, where a command runs. Raises
+    OutcropError when the state can't be read, or its master key is gone.
+    """
+    from outcrop.service.keys_json import kept_file, take_over
+    from outcrop.service.principals import Installation, Principals
+    from outcrop.store.sealing import Sealer, master_key
+    from outcrop.store.sqlite import SqliteStore
+
+    folder = settings.data.folder
+    store = SqliteStore(state_path(folder))
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.call_on_close(store.close)
+    if store.snapshot().all(Installation) and not _has_master_key(settings):
+        raise OutcropError(
+            f"{folder / 'master.key'} is gone: the secrets in {state_path(folder)} can't be read without it.",
+            "Restore it from a copy, or set data.secret_key; or move the state file away to begin anew.",
+        )
+    sealer = Sealer(master_key(folder, settings.data.secret_key, os.environ))
+    if take_over(folder, store, sealer):
+        kept = kept_file(folder)
+        click.echo(f"outcrop: the keys of an older version are in {state_path(folder)} now.", err=True)
+        click.echo(f"  {kept} still holds their secrets in clear: delete it when all is well.", err=True)
+    return Principals(store, sealer)
+
+
+def _has_master_key(settings: Settings) -> bool:
+    return settings.data.secret_key is not None or (settings.data.folder / "master.key").exists()
+
+
+def own_key(principals: Principals) -> OwnKey:
     """The key pair that `serve`, `env` and `exec` use: the local user's, else the oldest; made when missing.
 
-    Raises OutcropError when every access key is revoked: somebody meant that.
+    The first one may do everything. Raises OutcropError when every access key is revoked: somebody meant it.
     """
-    pairs = [key for key in keys.list() if isinstance(key, AccessKey)]
-    usable = [key for key in pairs if key.enabled]
+    from outcrop.service.principals import user_of
+
+    pairs = _pairs(principals)
     if not pairs:
-        return keys.create_access_key(LOCAL_USER, "made on first start")
+        principals.create_first_key(LOCAL_USER, "made on first start")
+        pairs = _pairs(principals)
+    usable = [key for key in pairs if key.enabled]
     if not usable:
         raise OutcropError("Every access key is revoked.", "Make one with `outcrop keys create`.")
-    return next((key for key in usable if key.user == LOCAL_USER), usable[0])
+    chosen = next((key for key in usable if user_of(key) == LOCAL_USER), usable[0])
+    return OwnKey(chosen.id, principals.secret(chosen), user_of(chosen))
+
+
+def _pairs(principals: Principals) -> list[AccessKey]:
+    from outcrop.service.principals import AccessKey, account_of
+
+    known, account = principals.keys(), principals.account
+    return [key for key in known if isinstance(key, AccessKey) and account_of(key) == account]
+
+
+def account_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The flag that names an account, by id or name."""
+    return click.option("--account", default="", metavar="ID|NAME", help=text)
+
+
+def account_id(principals: Principals, named: str) -> str:
+    """The id of the account that a flag names by id or name; "" for "". Raises OutcropError for another."""
+    if not named:
+        return ""
+    for account in principals.accounts():
+        if named in (account.id, account.name):
+            return account.id
+    raise OutcropError(f"There is no account {named!r}.", "See `outcrop users account list`.")
+
+
+def policy_text(given: str) -> tuple[str, str]:
+    """A policy's name and JSON, from the name of a preset or the path of a file.
+
+    Raises OutcropError when it is neither.
+    """
+    from outcrop.service.iam.presets import PRESETS
+
+    if given in PRESETS:
+        return given, PRESETS[given]
+    path = Path(given)
+    try:
+        return path.stem, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutcropError(
+            f"{given!r} is no policy: it is neither {', '.join(PRESETS)} nor a file that can be read.",
+            "Name one of these, or a file with a policy in AWS's JSON.",
+        ) from error
+
+
+def allowed(given: str | None) -> dict[str, str] | None:
+    """The policies of a new user by what `--allow` says; None where it says nothing."""
+    return None if given is None else dict([policy_text(given)])
+
+
+allow_option = click.option(
+    "--allow",
+    metavar="everything|invoke|nothing|FILE",
+    help="What a new user may do; FILE is a policy in AWS's JSON. Default: invoke; user local: everything.",
+)
 
 
 class Duration(click.ParamType[int]):
@@ -65,43 +171,60 @@ def keys() -> None:
 @click.option(
     "--user", default=LOCAL_USER, show_default=True, help="Whose it is; a new user is made with the key."
 )
+@account_option("The account of the user. Default: the first one.")
+@allow_option
 @click.option("--description", default="", help="What it is for.")
 @output_option
 @settings_options()
-def create(loaded: Loaded, user: str, description: str, output: str) -> None:
-    """Shows the secret, as AWS does once; here it can be looked up in the key file."""
-    key = key_file(loaded.settings.data.folder).create_access_key(user, description)
-    row = {"access_key_id": key.id, "secret_access_key": key.secret, "user": key.user, "arn": key.arn}
+def create(loaded: Loaded, user: str, account: str, allow: str | None, description: str, output: str) -> None:
+    """Shows the secret once, as AWS does."""
+    principals = principals_of(loaded.settings)
+    policies = allowed(allow)
+    if policies is None and user == LOCAL_USER and not account and not principals.has_user(LOCAL_USER):
+        policies = allowed("everything")
+    key, secret = principals.create_access_key(user, description, account_id(principals, account), policies)
+    row = {"access_key_id": key.id, "secret_access_key": secret, "user": user, "arn": key.owner}
     print_record(row, output)
 
 
 @keys.command("list", help="List all keys, revoked ones too. No secrets.")
+@account_option("Only those of one account.")
 @output_option
 @settings_options()
-def list_keys(loaded: Loaded, output: str) -> None:
+def list_keys(loaded: Loaded, account: str, output: str) -> None:
     """The oldest first."""
+    principals = principals_of(loaded.settings)
+    wanted = account_id(principals, account)
     now = time.time()
-    rows = [_row(key, now) for key in key_file(loaded.settings.data.folder).list()]
-    print_rows(rows, output, ["kind", "id", "user", "created", "expires", "status", "description"])
+    known = principals.keys()
+    rows = [key_row(key, now) for key in known]
+    shown = [row for row in rows if wanted in ("", row["account"])]
+    columns = ["kind", "id", "user", "account", "created", "expires", "status", "description"]
+    print_rows(shown, output, columns)
 
 
-def _row(key: Key, now: float) -> dict[str, Any]:
+def key_row(key: Key, now: float) -> dict[str, Any]:
+    """A key as it is listed; `now` is in epoch seconds."""
+    from outcrop.service.principals import AccessKey, account_of, user_of
+
     pair = isinstance(key, AccessKey)
     expires = None if isinstance(key, AccessKey) else key.expires
     ended = expires is not None and expires <= now
     return {
         "kind": "access key" if pair else "API key",
-        "id": key.id if isinstance(key, AccessKey) else key.name,
-        "user": key.user,
-        "arn": key.arn,
-        "created": _moment(key.created),
-        "expires": _moment(expires) if expires is not None else None,
+        "id": key.key,
+        "user": user_of(key),
+        "account": account_of(key),
+        "arn": key.owner,
+        "created": moment(key.created),
+        "expires": moment(expires) if expires is not None else None,
         "status": "revoked" if not key.enabled else "expired" if ended else "active",
         "description": key.description,
     }
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """A time as it is shown: UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
@@ -110,7 +233,7 @@ def _moment(seconds: float) -> str:
 @settings_options()
 def revoke(loaded: Loaded, key_id: str) -> None:
     """Works on running endpoints too."""
-    key_file(loaded.settings.data.folder).revoke(key_id)
+    principals_of(loaded.settings).revoke(key_id)
     click.echo(f"Revoked {key_id}.")
 
 
@@ -118,6 +241,8 @@ def revoke(loaded: Loaded, key_id: str) -> None:
     "api-key", help="Make a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK). Boto3 sends it over TLS only."
 )
 @click.option("--user", default="", help="Whose it is; without, it gets a user of its own, as at AWS.")
+@account_option("The account of the user. Default: the first one.")
+@allow_option
 @click.option(
     "--short-term", is_flag=True, help="Sign one with the local access key: nothing is stored, 12 h at most."
 )
@@ -128,9 +253,12 @@ def revoke(loaded: Loaded, key_id: str) -> None:
 @click.option("--description", default="", help="What it is for.")
 @output_option
 @settings_options()
-def api_key(
+def api_key(  # noqa: PLR0913 - one argument for each flag
     loaded: Loaded,
+    *,
     user: str,
+    account: str,
+    allow: str | None,
     short_term: bool,
     expires: int | None,
     region: str | None,
@@ -139,19 +267,22 @@ def api_key(
 ) -> None:
     """A long-term key's token is shown once and can't be had again."""
     now = time.time()
-    keys = key_file(loaded.settings.data.folder)
+    principals = principals_of(loaded.settings)
     if short_term:
-        if user or description:
-            raise click.UsageError("A short-term key is not stored: it has no --user and no --description.")
-        token = short_term_key(own_key(keys), region or loaded.settings.bedrock.region, now, expires)
-        row = {"api_key": token, "expires": _moment(now + (expires or _half_a_day()))}
+        if user or account or allow or description:
+            raise click.UsageError("A short-term key is not stored: it has no user and no --description.")
+        token = short_term_key(own_key(principals), region or loaded.settings.bedrock.region, now, expires)
+        row = {"api_key": token, "expires": moment(now + (expires or _half_a_day()))}
         print_record(row, output)
         return
     if region:
         raise click.UsageError("A long-term key belongs to no region; --region goes with --short-term.")
-    key, token = keys.create_api_key(user, None if expires is None else int(now) + expires, description)
-    expiry = None if key.expires is None else _moment(key.expires)
-    print_record({"api_key": token, "name": key.name, "user": key.user, "expires": expiry}, output)
+    ends = None if expires is None else int(now) + expires
+    key, token = principals.create_api_key(
+        user, ends, description, account_id(principals, account), allowed(allow)
+    )
+    row = key_row(key, now)
+    print_record({"api_key": token, "name": key.name, "user": row["user"], "expires": row["expires"]}, output)
 
 
 def _half_a_day() -> int:
@@ -160,7 +291,7 @@ def _half_a_day() -> int:
     return LONGEST_EXPIRY
 
 
-def short_term_key(pair: AccessKey, region: str, now: float, seconds: int | None = None) -> str:
+def short_term_key(pair: OwnKey, region: str, now: float, seconds: int | None = None) -> str:
     """The token of a short-term API key; as long as AWS allows when no time is given."""
     from outcrop.wire.bearer import make_short_term
     from outcrop.wire.sigv4 import Credentials
@@ -185,13 +316,15 @@ def session(loaded: Loaded, expires: int, output: str) -> None:
 
     if not 900 <= expires <= 129_600:  # the range of STS GetSessionToken
         raise click.UsageError("Temporary credentials live 15m to 36h.")
-    keys = key_file(loaded.settings.data.folder)
-    identity = Identity(keys, loaded.settings.bedrock.region)
-    made = identity.issue_session(own_key(keys).id, expires, time.time(), os.urandom(12))
+    principals = principals_of(loaded.settings)
+    pair = own_key(principals)
+    identity = Identity(principals, loaded.settings.bedrock.region)
+    state = principals.store.snapshot()
+    made = identity.issue_session(pair.id, expires, time.time(), os.urandom(12), state)
     row = {
         "access_key_id": made.credentials.access_key,
         "secret_access_key": made.credentials.secret,
         "session_token": made.credentials.token,
-        "expires": _moment(made.expires),
+        "expires": moment(made.expires),
     }
     print_record(row, output)

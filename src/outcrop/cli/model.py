@@ -52,8 +52,9 @@ def list_models(loaded: Loaded, output: str) -> None:
 
 def pull_if_missing(settings: Settings) -> None:
     """See that the default model is there if it is needed. Raises OutcropError when it can't be had."""
-    engine = settings.engine
-    needed = engine.kind == "local" and engine.local.model_file is None
+    needed = any(
+        engine.kind == "local" and engine.local.model_file is None for engine in settings.placed.values()
+    )
     if needed and models.located(settings.data.folder) is None:
         fetch(settings.data.folder)
 

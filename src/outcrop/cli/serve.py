@@ -12,21 +12,27 @@ import sys
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from outcrop import __version__
 from outcrop.cli.group import ABOUT, activation
-from outcrop.cli.keys import key_file, own_key
+from outcrop.cli.keys import OwnKey, own_key, principals_of, state_path
 from outcrop.cli.options import settings_options
 from outcrop.cli.running import Running, clear_scratch, record_path, recorded
 from outcrop.config import Loaded, Settings, is_loopback
 
 if TYPE_CHECKING:
-    from outcrop.engine import Engine
     from outcrop.server import Listener
-    from outcrop.store.keys import AccessKey, KeyFile
+    from outcrop.service.principals import Principals
+    from outcrop.service.routing.places import Place
+
+# what the banner says of each way a fresh install can stand
+_ACCESS: Final = {
+    "open": "open: models are granted on first use (bedrock.access)",
+    "request": "request: each model has to be asked for first, see `outcrop access --help`",
+}
 
 
 @click.command(
@@ -41,16 +47,16 @@ if TYPE_CHECKING:
     "--private", is_flag=True, hidden=True, help="Say nothing, and end with the caller (stdin closes)."
 )
 def serve(loaded: Loaded, record: Path | None, private: bool) -> None:
-    """Keys and, with --tls, certificates are made on the first start and kept in the data folder."""
+    """State, keys and, with --tls, certificates are made on the first start and kept in the data folder."""
     settings = loaded.settings
     logging.basicConfig(
         level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
     )
-    keys = key_file(settings.data.folder)
-    pair = own_key(keys)
+    principals = principals_of(settings)
+    pair = own_key(principals)
     listeners = _listeners(settings)
-    engine = _engine(settings)
-    running = _running(settings, engine)
+    places = _places(settings)
+    running = _running(settings, places)
     if private:
         _end_with_stdin()
     with contextlib.ExitStack() as stack:
@@ -64,18 +70,18 @@ def serve(loaded: Loaded, record: Path | None, private: bool) -> None:
                 _wipe()
                 click.echo(banner(loaded, running, pair))
 
-        _run(_endpoint(settings, engine, keys, listeners, ready))
+        _run(_endpoint(settings, places, principals, listeners, ready))
 
 
-def _engine(settings: Settings) -> Engine:
-    from outcrop.engine.configured import configured
+def _places(settings: Settings) -> list[Place]:
+    from outcrop.engine.configured import configured_fleet
 
-    if settings.engine.kind != "local":
-        return configured(settings)
+    if all(chosen.kind != "local" for chosen in settings.placed.values()):
+        return configured_fleet(settings)
     from outcrop.cli.model import pull_if_missing
 
     pull_if_missing(settings)
-    return configured(settings, progress=_loading if sys.stderr.isatty() else None)
+    return configured_fleet(settings, progress=_loading if sys.stderr.isatty() else None)
 
 
 def _loading(seconds: float) -> None:
@@ -90,11 +96,12 @@ def _wipe() -> None:
 
 
 async def _endpoint(
-    settings: Settings, engine: Engine, keys: KeyFile, listeners: list[Listener], ready: Any
+    settings: Settings, places: list[Place], principals: Principals, listeners: list[Listener], ready: Any
 ) -> None:
     from outcrop import endpoint
+    from outcrop.service.routing.places import Fleet
 
-    await endpoint.run(settings, engine, keys, listeners, ready)
+    await endpoint.run(settings, Fleet(places), principals, listeners, ready)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -125,13 +132,13 @@ def _listeners(settings: Settings) -> list[Listener]:
     return listeners
 
 
-def _running(settings: Settings, engine: Engine) -> Running:
+def _running(settings: Settings, places: list[Place]) -> Running:
     server = settings.server
     return Running(
         url=f"http://{_client_host(server.plain_host)}:{server.port}",
         tls_url=f"https://{_client_host(server.host)}:{server.tls_port}" if server.tls else "",
         pid=os.getpid(),
-        engine=engine.name,
+        engine=", ".join(dict.fromkeys(place.engine.name for place in places)),
         region=settings.bedrock.region,
         version=__version__,
     )
@@ -144,7 +151,7 @@ def _client_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def banner(loaded: Loaded, running: Running, pair: AccessKey) -> str:
+def banner(loaded: Loaded, running: Running, pair: OwnKey) -> str:
     """What a person reads first: what this is, where it is, who answers, and how to point a client at it."""
     from outcrop.cli.environment import render, variables
 
@@ -156,7 +163,8 @@ def banner(loaded: Loaded, running: Running, pair: AccessKey) -> str:
     lines.append(f"  {running.url}   HTTP/1.1 and HTTP/2: bedrock, bedrock-runtime and sts")
     if running.tls_url:
         lines.append(f"  {running.tls_url}   the same with TLS, which API keys need")
-    lines += [f"  engine   {running.engine}", f"  keys     {settings.data.folder / 'keys.json'}", ""]
+    lines += [f"  engine   {running.engine}", f"  state    {state_path(settings.data.folder)}"]
+    lines += [f"  access   {_ACCESS[settings.bedrock.access]}", f"  regions  {_regions(settings)}", ""]
     lines += [
         "In another terminal (fish, PowerShell: see `outcrop env --help`):",
         *(f"  {line}" for line in activation().splitlines()),
@@ -167,6 +175,16 @@ def banner(loaded: Loaded, running: Running, pair: AccessKey) -> str:
         lines += ["or paste:", *(f"  {line}" for line in render(ours, "sh").splitlines())]
     lines += ["or run one program:", f"  outcrop exec{where} -- python app.py", "", "Ctrl-C stops it."]
     return "\n".join(lines)
+
+
+def _regions(settings: Settings) -> str:
+    """Where answers really come from, as far as the settings say."""
+    placed = settings.placed.values()
+    real = sorted({region for engine in placed for region in engine.regions})
+    everywhere = any(not engine.regions for engine in placed)
+    if not real:
+        return "simulated: one engine stands for all of them"
+    return ", ".join(real) + (", and simulated elsewhere" if everywhere else "")
 
 
 def _end_with_stdin() -> None:

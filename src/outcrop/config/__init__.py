@@ -5,6 +5,7 @@ in the user's configuration folder; having none is fine. A secret never stands i
 as `env:NAME` or `file:/path`.
 """
 
+from outcrop.config.placing import warnings
 from outcrop.config.reading import Loaded, Origin, Setting, catalogue, check, default_data_folder, load, shown
 from outcrop.config.settings import (
     Bedrock,
@@ -12,6 +13,7 @@ from outcrop.config.settings import (
     Engine,
     Local,
     Messages,
+    Placed,
     Scripted,
     Secret,
     Server,
@@ -27,6 +29,7 @@ __all__ = [
     "Local",
     "Messages",
     "Origin",
+    "Placed",
     "Scripted",
     "Secret",
     "Server",
@@ -38,4 +41,5 @@ __all__ = [
     "is_loopback",
     "load",
     "shown",
+    "warnings",
 ]

@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -19,7 +19,8 @@ import msgspec
 from msgspec import Meta
 
 from outcrop.config.lines import Where, line_of
-from outcrop.config.settings import Secret, Settings, is_loopback
+from outcrop.config.placing import misplaced
+from outcrop.config.settings import Placed, Secret, Settings, is_loopback
 from outcrop.errors import ConfigError
 
 
@@ -67,15 +68,26 @@ ENV_PREFIX: Final = "OUTCROP_"
 _SHORT_VARIABLES: Final[Mapping[str, Where]] = {"OUTCROP_DATA_DIR": ("data", "folder")}
 
 
-def catalogue() -> dict[Where, Setting]:
-    """Every setting by its place, in the order of the sections."""
-    return {setting.where: setting for setting in _settings_of(Settings, ())}
+# The sections whose names are the person's own, [engines.<name>]; and what such a name may be: what a
+# variable can spell, without the two underscores that separate there.
+_NAMED: Final[Where] = ("engines",)
+_NAME: Final = re.compile(r"[a-z0-9]([_-]?[a-z0-9])*")
 
 
-def _settings_of(section: type[msgspec.Struct], at: Where) -> Iterator[Setting]:
+def catalogue(engines: Iterable[str] = ()) -> dict[Where, Setting]:
+    """Every setting by its place, in the order of the sections, those of the named `engines` among them."""
+    return {setting.where: setting for setting in _settings_of(Settings, (), tuple(engines))}
+
+
+def _settings_of(
+    section: type[msgspec.Struct], at: Where, engines: tuple[str, ...] = ()
+) -> Iterator[Setting]:
     for field in msgspec.structs.fields(section):
         where = (*at, field.name)
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+        if where == _NAMED:
+            for name in engines:
+                yield from _settings_of(Placed, (*where, name))
+        elif isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             yield from _settings_of(field.type, where)
         else:
             metas = [meta for meta in field.type.__metadata__ if isinstance(meta, Meta)]
@@ -123,7 +135,7 @@ def check(
         reader.take(tuple(name.split(".")), value, Origin("flag", flag))
     if ("data", "folder") not in reader.values:
         reader.values["data", "folder"] = default_data_folder()
-    settings = _build(Settings, (), reader.values)
+    settings = _build(Settings, (), reader.values, reader.engines)
     reader.problems += _contradictions(settings, reader.origins)
     origins = {where: reader.origins.get(where, Origin("default")) for where in reader.known}
     return Loaded(settings, file, origins), reader.problems
@@ -179,9 +191,11 @@ class _Reader:
         for key, value in data.items():
             where = (*at, key)
             origin = Origin("file", f"{path}, line {line_of(text, where)}")
+            if at == _NAMED and isinstance(value, dict) and not self._admit(key, origin):
+                continue
             if where in self.known:
                 self.take(where, value, origin, base=path.parent)
-            elif not self._is_section(where):
+            elif not self._is_section(where) and at != _NAMED:
                 self._unknown(where, origin)
             elif isinstance(value, dict):
                 self._walk(value, where, path, text)
@@ -197,14 +211,33 @@ class _Reader:
             where = _SHORT_VARIABLES.get(name) or tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
             if len(where) == 1:
                 self._without_section(name, where[0], text)
-            elif where in self.known:
-                self._take_text(where, text, Origin("environment", name))
+                continue
+            origin = Origin("environment", name)
+            if where[:1] == _NAMED and len(where) > 2 and not self._admit(where[1], origin):
+                continue
+            if where in self.known:
+                self._take_text(where, text, origin)
             else:
-                self._unknown(where, Origin("environment", name))
+                self._unknown(where, origin)
+
+    def _admit(self, name: str, origin: Origin) -> bool:
+        """Make the settings of an engine with this name known; False when it can't be one."""
+        if len(name) > 32 or not _NAME.fullmatch(name):
+            fix = "Use lowercase letters and digits, and single - or _ between them."
+            self.problems.append(ConfigError(f"{origin.place}: {name!r} can't name an engine.", fix))
+            return False
+        if not self._is_section((*_NAMED, name)):
+            self.known |= catalogue([name])
+        return True
+
+    @property
+    def engines(self) -> list[str]:
+        """The names of the engines that are known."""
+        return list(dict.fromkeys(where[1] for where in self.known if where[:1] == _NAMED))
 
     def _without_section(self, name: str, key: str, text: str) -> None:
         """OUTCROP_PORT or OUTCROP_ENGINE would change nothing; other variables are not ours to judge."""
-        meant = [setting for where, setting in self.known.items() if key in where[-2:]]
+        meant = [setting for where, setting in catalogue(["<name>"]).items() if key in where[-3:]]
         # in Kubernetes a service named `outcrop` puts OUTCROP_PORT=tcp://… into every container beside it
         if meant and not text.startswith("tcp://"):
             fix = f"Write {meant[0].variable}."
@@ -237,7 +270,7 @@ class _Reader:
             self.values[where], self.origins[where] = kept, origin
 
     def _is_section(self, where: Where) -> bool:
-        return any(known[: len(where)] == where for known in self.known)
+        return where == _NAMED or any(known[: len(where)] == where for known in self.known)
 
     def _unknown(self, where: Where, origin: Origin) -> None:
         parent, key = where[:-1], where[-1]
@@ -245,7 +278,11 @@ class _Reader:
             parent, key = parent[:-1], parent[-1]
         depth = len(parent)
         names = sorted(
-            {known[depth] for known in self.known if known[:depth] == parent and len(known) > depth}
+            {
+                known[depth]
+                for known in (*self.known, _NAMED)
+                if known[:depth] == parent and len(known) > depth
+            }
         )
         close = difflib.get_close_matches(key, names, n=1)
         section = f"[{'.'.join(parent)}]" if parent else "The configuration"
@@ -295,7 +332,7 @@ def shown(setting: Setting, value: Any) -> str:
         return "none"
     if isinstance(value, Secret):
         return f'"{value!r}"'
-    if setting.where == ("engine", "messages", "api_key"):
+    if setting.where[-1] in ("api_key", "secret_key"):
         return "a secret"
     if isinstance(value, dict) and setting.where[-1] == "headers":
         value = {name: repr(Secret(text)) if isinstance(text, str) else text for name, text in value.items()}
@@ -319,12 +356,16 @@ def _toml(value: Any) -> str:
 _Section = TypeVar("_Section", bound=msgspec.Struct)
 
 
-def _build(section: type[_Section], at: Where, values: Mapping[Where, Any]) -> _Section:
+def _build(
+    section: type[_Section], at: Where, values: Mapping[Where, Any], engines: Iterable[str] = ()
+) -> _Section:
     arguments: dict[str, Any] = {}
     for field in msgspec.structs.fields(section):
         where = (*at, field.name)
         if where in values:
             arguments[field.name] = values[where]
+        elif where == _NAMED:
+            arguments[field.name] = {name: _build(Placed, (*where, name), values) for name in engines}
         elif isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             arguments[field.name] = _build(field.type, where, values)
     return section(**arguments)
@@ -353,3 +394,19 @@ def _contradictions(settings: Settings, origins: Mapping[Where, Origin]) -> Iter
             f"{place('tls_certificate', 'tls_key')}tls_certificate and tls_key go together; one is missing."
         )
         yield ConfigError(what, "Set both, or neither to have `outcrop tls` make them.")
+    yield from _one_or_several(settings, origins)
+    yield from misplaced(settings, lambda where: origins[where].place)
+
+
+def _one_or_several(settings: Settings, origins: Mapping[Where, Origin]) -> Iterator[ConfigError]:
+    one = [where for where in origins if where[:1] == ("engine",)]
+    if not one or not settings.engines:
+        return
+    named = ", ".join(f"[engines.{name}]" for name in settings.engines)
+    place = origins[one[0]].place
+    yield ConfigError(
+        f"{place}: {'.'.join(one[0])} is set, and there are {named}: [engine] is one engine for all regions, "
+        "and they take its place.",
+        f"Drop what sets [engine] ({', '.join(dict.fromkeys(origins[where].place for where in one))}), "
+        f"or drop {named}.",
+    )

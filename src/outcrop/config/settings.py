@@ -135,6 +135,24 @@ class Bedrock(msgspec.Struct, frozen=True):
             description="A model id without a prefix: the region's own endpoint, or AWS's refusal.",
         ),
     ] = "regional"
+    access: Annotated[
+        Literal["open", "request"],
+        Meta(
+            title='"open" or "request"',
+            description="Model access: granted on first use, or asked for as the guide describes.",
+        ),
+    ] = "open"
+    residency: Annotated[
+        tuple[str, ...],
+        Meta(
+            title='a list of regions or of "eu", "us", "jp", "au", …',
+            description="The only regions to which the whole endpoint may send calls; empty: any.",
+        ),
+    ] = ()
+    quotas: Annotated[
+        Flag,
+        Meta(description="Enforce requests and tokens a minute and tokens a day, as Bedrock counts them."),
+    ] = False
     clock_skew: Annotated[
         int,
         Meta(
@@ -262,13 +280,48 @@ class Scripted(msgspec.Struct, frozen=True):
     ] = None
 
 
-class Engine(msgspec.Struct, frozen=True):
-    """Who answers."""
+Kind = Annotated[
+    Literal["local", "messages", "scripted"],
+    Meta(title='"local", "messages" or "scripted"', description="Which of the engines below answers."),
+]
+Amount = Annotated[int, Meta(ge=0, le=1_000_000_000, title="a number, or 0 for unknown")]
 
-    kind: Annotated[
-        Literal["local", "messages", "scripted"],
-        Meta(title='"local", "messages" or "scripted"', description="Which of the engines below answers."),
-    ] = "local"
+
+class Engine(msgspec.Struct, frozen=True):
+    """Who answers: one engine for every region. Regions are simulated then, and replies say so."""
+
+    kind: Kind = "local"
+    local: Local = Local()
+    messages: Messages = Messages()
+    scripted: Scripted = Scripted()
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """One of several engines, in the regions it really stands in; takes the place of `[engine]`.
+
+    A call goes to one that stands in a region it may use, and to another when that one fails. The name is
+    yours: lowercase letters, digits, - and _. What `[engine.local]`, `[engine.messages]` and
+    `[engine.scripted]` are to the single engine, `[engines.<name>.local]` and so on are to each.
+    """
+
+    kind: Kind = "local"
+    regions: Annotated[
+        tuple[str, ...],
+        Meta(title="a list of regions", description="Where it stands; empty: everywhere, simulated."),
+    ] = ()
+    models: Annotated[
+        tuple[str, ...],
+        Meta(title="a list of models' ids or names", description="Which models it serves; empty: all."),
+    ] = ()
+    concurrent: Annotated[
+        Amount, Meta(description="How many answers at once it takes before others are preferred.")
+    ] = 0
+    requests_per_minute: Annotated[
+        Amount, Meta(description="Its own limit of requests; others are preferred as it is used up.")
+    ] = 0
+    tokens_per_minute: Annotated[
+        Amount, Meta(description="Its own limit of tokens; others are preferred as it is used up.")
+    ] = 0
     local: Local = Local()
     messages: Messages = Messages()
     scripted: Scripted = Scripted()
@@ -279,8 +332,24 @@ class Data(msgspec.Struct, frozen=True):
 
     folder: Annotated[
         Path,
-        Meta(title="the path of a folder", description="Keys, certificates, models. Also OUTCROP_DATA_DIR."),
+        Meta(title="the path of a folder", description="State, certificates, models. Also OUTCROP_DATA_DIR."),
     ] = Path()
+    calls_kept: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=3650,
+            title="days from 1 to 3650",
+            description="How long the records of where calls were sent are kept.",
+        ),
+    ] = 90
+    secret_key: Annotated[
+        Secret | None,
+        Meta(
+            title='"env:NAME" or "file:/path"',
+            description="What secrets at rest are encrypted with; by default a file made in the folder.",
+        ),
+    ] = None
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -289,4 +358,13 @@ class Settings(msgspec.Struct, frozen=True):
     server: Server = Server()
     bedrock: Bedrock = Bedrock()
     engine: Engine = Engine()
+    engines: dict[str, Placed] = {}
     data: Data = Data()
+
+    @property
+    def placed(self) -> dict[str, Placed]:
+        """Every engine by its name; the one of `[engine]` by its kind."""
+        if self.engines:
+            return self.engines
+        one = self.engine
+        return {one.kind: Placed(one.kind, local=one.local, messages=one.messages, scripted=one.scripted)}

@@ -1,10 +1,11 @@
 """The life of a request, as a list that can be read aloud. Knows the order of the steps; not their decisions.
 
-    find the operation → examine the credentials → read the body → verify → steps → answer
+    find the operation → take a snapshot → examine the credentials → read the body → verify → steps → answer
 
 What the head alone can refuse (no such operation, unknown key, stale clock) is refused before the body is
 read. `steps` wrap the answer like middleware, outermost first: a step may refuse, change the call, or act
-once more when the answer ends. Access, routing, quotas and the ledger are such steps.
+once more when the answer ends. Policies, model access and residency are such steps. All of them decide by the
+one snapshot: a change that is made meanwhile counts from the next request on.
 """
 
 from __future__ import annotations
@@ -15,9 +16,16 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from outcrop.errors import Fault, InternalServerException, UnknownOperationException
+from outcrop.errors import (
+    Fault,
+    InternalServerException,
+    OutcropError,
+    ServiceUnavailableException,
+    UnknownOperationException,
+)
 from outcrop.service import fault_log
-from outcrop.service.call import Call, Handler, Principal
+from outcrop.service.call import Call, Handler, Principal, Step
+from outcrop.store import Snapshot
 from outcrop.wire import faults, sts
 from outcrop.wire.http import Head, Reply
 from outcrop.wire.operations import BY_NAME, Found, Operation, find
@@ -25,7 +33,6 @@ from outcrop.wire.operations import BY_NAME, Found, Operation, find
 log = logging.getLogger("outcrop.service")
 
 ReadBody: TypeAlias = Callable[[int], Awaitable[bytes]]
-Step: TypeAlias = Callable[[Call, Handler], Awaitable[Reply]]
 
 
 class Claim(Protocol):
@@ -42,8 +49,15 @@ class Claim(Protocol):
 class Identity(Protocol):
     """What the chain needs of authentication."""
 
-    def examine(self, head: Head, operation: Operation, now: float, region: str) -> Claim:
+    def examine(self, head: Head, operation: Operation, now: float, region: str, state: Snapshot) -> Claim:
         """Raises an AuthFault, or InvalidApiKey, for what the head alone shows to be wrong."""
+
+
+class States(Protocol):
+    """What the chain needs of the store."""
+
+    def snapshot(self) -> Snapshot:
+        """The newest state."""
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -60,12 +74,14 @@ class Service:
     def __init__(
         self,
         identity: Identity,
+        store: States,
         handlers: Mapping[str, Handler],
         clock: Clock,
         steps: Sequence[Step] = (),
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._identity = identity
+        self._store = store
         self._clock = clock
         self._on_stop = on_stop
         self._handlers = {name: _wrap(handler, steps) for name, handler in handlers.items()}
@@ -85,6 +101,9 @@ class Service:
             reply = await self._handlers[call.operation.name](call)
         except Fault as fault:
             reply = self._refuse(fault, head, found, request_id)
+        except OutcropError as error:  # the state can't be read or written: the operator's to mend
+            unavailable = ServiceUnavailableException(reason=f"{error.what} {error.fix}")
+            reply = self._refuse(unavailable, head, found, request_id)
         except Exception:  # the last line of defence: a bug must not leave a client without an answer
             log.exception("%s %s failed, request %s", head.method, head.raw_path, request_id)
             reply = self._refuse(InternalServerException(), head, found, request_id)
@@ -97,13 +116,16 @@ class Service:
 
     async def _admit(self, head: Head, found: Found, read_body: ReadBody, request_id: str) -> Call:
         received, began = self._clock.wall(), self._clock.monotonic()
-        claim = self._identity.examine(head, found.operation, received, found.region)
+        state = self._store.snapshot()
+        claim = self._identity.examine(head, found.operation, received, found.region, state)
         body = await read_body(found.operation.body_limit)
         principal = claim.verify(body)
         operation = found.operation
         if operation.service == "sts":
             operation = BY_NAME[sts.parse(body).action]
-        return Call(head, operation, found.labels, body, principal, claim.region, request_id, received, began)
+        return Call(
+            head, operation, found.labels, body, principal, claim.region, request_id, received, began, state
+        )
 
     def _refuse(self, fault: Fault, head: Head, found: Found | None, request_id: str) -> Reply:
         if fault.status >= 500 or fault.reason:

@@ -1,6 +1,6 @@
 """Who is calling: from a request's head to a `Claim`, and with the body to a proven `Principal`.
 
-Knows the keys by a small protocol; not the key file, not sockets, not the clock.
+Reads the state it is given; knows no store, no sockets and no clock.
 
     head ──▶ examine ──▶ Claim            refused here, before a byte of the body is read: no credentials,
                            │              malformed ones, unknown or revoked keys, wrong time, service or
@@ -8,10 +8,11 @@ Knows the keys by a small protocol; not the key file, not sockets, not the clock
                            ▼
                        Principal          refused here: a signature that does not fit head and body
 
-Temporary credentials are stateless. The session token says which access key it comes from and when it ends,
-and is authenticated with the session secret; the key pair is derived from the token and the same secret. Who
-the session is, is read from its parent key at each use: revoking the parent ends the session at once, and
-nothing in a token can disagree with the key file.
+Temporary credentials are stateless. The session token says which access key it comes from, when it ends and
+which role it assumes, if any, and is authenticated with the session secret; the key pair is derived from the
+token and the same secret. Who the session is, is read from the state at each use: revoking the access key or
+deleting the role ends the session at once, and nothing in a token can disagree with the state. A role that is
+made again under the same name has another unique id, and knows none of the first one's sessions.
 
 An unknown access key and a wrong signature have different names at AWS, so there is nothing to hide between
 them. An unknown API key and a wrong secret have the same, and take the same path here.
@@ -24,6 +25,7 @@ from base64 import b32encode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Protocol
+from zlib import compress, decompress
 
 import msgspec
 
@@ -37,7 +39,8 @@ from outcrop.errors import (
     UnrecognizedClientException,
 )
 from outcrop.service.call import Principal
-from outcrop.store.keys import AccessKey, ApiKey
+from outcrop.service.principals import AccessKey, ApiKey, Role, User
+from outcrop.store import Reading, Snapshot
 from outcrop.wire import bearer, sigv4
 from outcrop.wire.bearer import LongTermKey, ShortTermKey
 from outcrop.wire.http import Head
@@ -45,24 +48,20 @@ from outcrop.wire.operations import Operation
 from outcrop.wire.sigv4 import Credentials, Signature
 
 _TEMPORARY: Final = "ASIA"
-_LONGEST_TOKEN: Final = 2048
+_LONGEST_TOKEN: Final = 4096  # a session policy of 2,048 characters that can't be compressed, and the rest
 _MAC: Final = 32  # bytes of HMAC-SHA-256 at the end of a session token
 _NONCE: Final = 12
 _NO_KEY: Final = sha256(b"").hexdigest()  # compared with when there is no such API key
 
 
-class Keys(Protocol):
-    """Where keys are looked up: `store.keys.KeyFile` is one. Revoked keys are not found."""
+class Secrets(Protocol):
+    """What opens sealed secrets: `principals.Principals` does, and remembers them."""
 
-    @property
-    def session_secret(self) -> bytes:
+    def session_secret(self, state: Reading) -> bytes:
         """At least 32 random bytes that never change while sessions shall live."""
 
-    def find(self, access_key_id: str) -> AccessKey | None:
-        """The access key of that id."""
-
-    def find_api_key(self, name: str) -> ApiKey | None:
-        """The API key of that name, expired or not."""
+    def secret(self, key: AccessKey) -> str:
+        """The secret of an access key."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -72,13 +71,35 @@ class Session(msgspec.Struct, frozen=True):
     expires: int
 
 
+class Assumption(msgspec.Struct, frozen=True):
+    """A role that is assumed under a session's name; `policy` (JSON) narrows the session, "" does not."""
+
+    role: Role
+    name: str
+    policy: str = ""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a caller's credentials come from: a long-term access key, and whether by way of a role."""
+
+    parent: str
+    assumed: bool
+
+
 class _Ticket(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a session token says: its parent's access key id, its times (epoch seconds), and a random part."""
+    """What a session token says: its parent's access key id, its times (epoch seconds), and a random part.
+
+    Of an assumed role also the role's ARN and unique id, the session's name, and its policy, deflated.
+    """
 
     parent: str
     issued: int
     expires: int
     nonce: bytes
+    role: str = ""
+    role_id: str = ""
+    name: str = ""
+    policy: bytes = b""
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -112,20 +133,20 @@ class Claim(msgspec.Struct, frozen=True):
 class Identity:
     """Tells callers apart. `default_region` is the region of calls whose API key names none."""
 
-    def __init__(self, keys: Keys, default_region: str, window: int = sigv4.WINDOW) -> None:
-        self._keys = keys
+    def __init__(self, secrets: Secrets, default_region: str, window: int = sigv4.WINDOW) -> None:
+        self._secrets = secrets
         self._default_region = default_region
         self._window = window
 
-    def examine(self, head: Head, operation: Operation, now: float, region: str = "") -> Claim:
+    def examine(self, head: Head, operation: Operation, now: float, region: str, state: Snapshot) -> Claim:
         """Everything that can be judged without the body; `now` is in epoch seconds.
 
-        `region` is the one the endpoint's address names, if it names one; credentials of another region are
-        then refused. Raises the AuthFaults, and InvalidApiKey for bearer tokens.
+        `region` is the one the endpoint's address names, "" if it names none; credentials of another region
+        are then refused. Raises the AuthFaults, and InvalidApiKey for bearer tokens.
         """
         scheme, _, token = head.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self._examine_bearer(token.strip(), operation, now, region)
+            return self._examine_bearer(token.strip(), operation, now, region, state)
         signature = sigv4.parse(head)
         if signature is None:
             raise MissingAuthenticationTokenException
@@ -135,10 +156,12 @@ class Identity:
             raise InvalidSignatureException(
                 f"Credential should be scoped to a valid region, not '{signature.scope.region}'."
             )
-        principal, secret = self._owner(signature, now)
+        principal, secret = self._signer(signature, now, state)
         return Claim(principal, signature.scope.region, _Proof(signature, secret, head))
 
-    def issue_session(self, parent: str, seconds: int, now: float, randomness: bytes) -> Session:
+    def issue_session(
+        self, parent: str, seconds: int, now: float, randomness: bytes, state: Reading
+    ) -> Session:
         """Temporary credentials of the access key `parent`, for `seconds` from `now` (epoch seconds).
 
         `randomness` is 12 random bytes, which make two sessions of the same second differ. Raises
@@ -147,38 +170,56 @@ class Identity:
         """
         if parent.startswith(_TEMPORARY):
             raise AccessDeniedException("Cannot call GetSessionToken with session credentials")
-        if self._keys.find(parent) is None:
-            raise UnrecognizedClientException
-        if len(randomness) < _NONCE:
-            raise ValueError(f"a session needs {_NONCE} random bytes, not {len(randomness)}")
-        ticket = _Ticket(parent, int(now), int(now) + seconds, randomness)
-        return Session(_issue(self._keys.session_secret, ticket), ticket.expires)
+        _known_key(state, parent)
+        ticket = _Ticket(parent, int(now), int(now) + seconds, _checked(randomness))
+        return self._issued(ticket, state)
 
-    def _examine_bearer(self, token: str, operation: Operation, now: float, region: str) -> Claim:
+    def assume(
+        self, origin: Origin, taken: Assumption, seconds: int, now: float, randomness: bytes, state: Reading
+    ) -> Session:
+        """Temporary credentials of a role, for `seconds` from `now`. They end with the origin's key."""
+        ticket = _Ticket(
+            origin.parent,
+            int(now),
+            int(now) + seconds,
+            _checked(randomness),
+            taken.role.arn,
+            taken.role.role_id,
+            taken.name,
+            compress(taken.policy.encode(), 9) if taken.policy else b"",
+        )
+        return self._issued(ticket, state)
+
+    def origin(self, head: Head, state: Reading) -> Origin:
+        """Where the credentials come from that signed a request, which has been verified already."""
+        signature = sigv4.parse(head)
+        if signature is None:
+            raise MissingAuthenticationTokenException
+        if not signature.access_key.startswith(_TEMPORARY):
+            return Origin(signature.access_key, assumed=False)
+        _, ticket = _open(self._secrets.session_secret(state), signature.token)
+        return Origin(ticket.parent, assumed=bool(ticket.role))
+
+    def _issued(self, ticket: _Ticket, state: Reading) -> Session:
+        return Session(_issue(self._secrets.session_secret(state), ticket), ticket.expires)
+
+    def _examine_bearer(
+        self, token: str, operation: Operation, now: float, region: str, state: Snapshot
+    ) -> Claim:
         if operation.service == "sts":
             # STS knows signatures only, so to it this request bears nothing
             raise MissingAuthenticationTokenException(reason="STS takes no API keys")
         key = bearer.parse(token)
         if isinstance(key, LongTermKey):
-            return Claim(self._long_term_owner(key, now), region or self._default_region)
+            return Claim(_long_term_owner(key, now, state), region or self._default_region)
         if region and key.region != region:
             raise InvalidApiKey(reason=f"the API key is for {key.region}, the endpoint is {region}")
-        return Claim(self._short_term_owner(key, now), key.region)
+        return Claim(self._short_term_owner(key, now, state), key.region)
 
-    def _long_term_owner(self, key: LongTermKey, now: float) -> Principal:
-        known = self._keys.find_api_key(key.name)
-        digest = sha256(key.secret.encode()).hexdigest()
-        same = hmac.compare_digest(digest, _NO_KEY if known is None else known.digest)
-        if known is None or not same:
-            raise InvalidApiKey(reason=f"{key.name} is unknown, revoked or has another secret")
-        if known.expires is not None and known.expires <= now:
-            raise InvalidApiKey("Bearer Token has expired")
-        return Principal(known.arn, known.user_id, key.account, known.name)
-
-    def _short_term_owner(self, key: ShortTermKey, now: float) -> Principal:
+    def _short_term_owner(self, key: ShortTermKey, now: float, state: Snapshot) -> Principal:
         bearer.check_short_term(key, now)
         try:
-            principal, secret = self._owner(key.signature, now)
+            principal, secret = self._signer(key.signature, now, state)
         except ExpiredTokenException as error:
             raise InvalidApiKey("Bearer Token has expired") from error
         except AuthFault as error:
@@ -186,26 +227,74 @@ class Identity:
         bearer.verify_short_term(key, secret)
         return principal
 
-    def _owner(self, signature: Signature, now: float) -> tuple[Principal, str]:
+    def _signer(self, signature: Signature, now: float, state: Snapshot) -> tuple[Principal, str]:
         """Whose signature it would be, and the secret it would be made with."""
         if not signature.access_key.startswith(_TEMPORARY):
-            key = self._keys.find(signature.access_key)
-            if key is None or signature.token:
+            if signature.token:
                 raise UnrecognizedClientException
-            return _principal(key, key.id), key.secret
-        credentials, ticket = _open(self._keys.session_secret, signature.token)
+            key, user = _known_key(state, signature.access_key)
+            return Principal(key.owner, user.user_id, user.account, key.id, key.owner), self._secrets.secret(
+                key
+            )
+        credentials, ticket = _open(self._secrets.session_secret(state), signature.token)
         if not hmac.compare_digest(credentials.access_key.encode(), signature.access_key.encode()):
             raise UnrecognizedClientException(reason="the session token belongs to another access key id")
         if ticket.expires <= now:
             raise ExpiredTokenException
-        parent = self._keys.find(ticket.parent)
-        if parent is None:
-            raise UnrecognizedClientException(reason=f"{ticket.parent}, the session's key, is revoked")
-        return _principal(parent, credentials.access_key), credentials.secret
+        return _session_principal(state, credentials.access_key, ticket), credentials.secret
 
 
-def _principal(key: AccessKey, key_id: str) -> Principal:
-    return Principal(key.arn, key.user_id, key.arn.split(":", 5)[4], key_id)
+def _known_key(state: Reading, key_id: str) -> tuple[AccessKey, User]:
+    """The access key, in use, and its user. Raises UnrecognizedClientException."""
+    key = state.get(AccessKey, key_id)
+    user = state.get(User, key.owner) if key is not None and key.enabled else None
+    if key is None or user is None:
+        raise UnrecognizedClientException
+    return key, user
+
+
+def _session_principal(state: Reading, key_id: str, ticket: _Ticket) -> Principal:
+    try:
+        parent, user = _known_key(state, ticket.parent)
+    except UnrecognizedClientException as error:
+        error.reason = f"{ticket.parent}, the session's key, is revoked"
+        raise
+    if not ticket.role:
+        return Principal(parent.owner, user.user_id, user.account, key_id, parent.owner)
+    role = state.get(Role, ticket.role)
+    if role is None or role.role_id != ticket.role_id:
+        raise UnrecognizedClientException(reason=f"{ticket.role}, the session's role, is deleted")
+    return Principal(
+        assumed_arn(role, ticket.name),
+        f"{role.role_id}:{ticket.name}",
+        role.account,
+        key_id,
+        ticket.role,
+        decompress(ticket.policy).decode() if ticket.policy else "",
+    )
+
+
+def assumed_arn(role: Role, session: str) -> str:
+    """The ARN of a role's session."""
+    return f"arn:aws:sts::{role.account}:assumed-role/{role.name}/{session}"
+
+
+def _long_term_owner(key: LongTermKey, now: float, state: Reading) -> Principal:
+    known = state.get(ApiKey, key.name)
+    user = state.get(User, known.owner) if known is not None and known.enabled else None
+    digest = sha256(key.secret.encode()).hexdigest()
+    same = hmac.compare_digest(digest, _NO_KEY if known is None or user is None else known.digest)
+    if known is None or user is None or not same:
+        raise InvalidApiKey(reason=f"{key.name} is unknown, revoked or has another secret")
+    if known.expires is not None and known.expires <= now:
+        raise InvalidApiKey("Bearer Token has expired")
+    return Principal(known.owner, user.user_id, user.account, known.name, known.owner)
+
+
+def _checked(randomness: bytes) -> bytes:
+    if len(randomness) < _NONCE:
+        raise ValueError(f"a session needs {_NONCE} random bytes, not {len(randomness)}")
+    return randomness
 
 
 def _issue(session_secret: bytes, ticket: _Ticket) -> Credentials:

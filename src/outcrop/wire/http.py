@@ -16,6 +16,8 @@ class Head(msgspec.Struct, frozen=True):
     `raw_path` is the path as it stood on the wire, still percent-encoded and without the query; `query` is
     the raw query string. `headers` has lower-case names; a header given twice is joined with "," (as AWS
     signs it). `host` is in it for HTTP/2 too, where the wire says `:authority`; `http2` tells the two apart.
+    `client` is the address that the connection comes from, "" where that is not known, and `secure` whether
+    it is under TLS here.
     """
 
     method: str
@@ -23,6 +25,8 @@ class Head(msgspec.Struct, frozen=True):
     query: str
     headers: Mapping[str, str]
     http2: bool = False
+    client: str = ""
+    secure: bool = False
 
 
 class Reply(msgspec.Struct):

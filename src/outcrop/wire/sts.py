@@ -7,6 +7,7 @@ refused in another namespace than everything else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -21,7 +22,9 @@ from outcrop.errors import (
     IncompleteSignatureException,
     InternalServerException,
     InvalidSignatureException,
+    MalformedPolicyDocumentException,
     MissingAuthenticationTokenException,
+    PackedPolicyTooLargeException,
     ServiceUnavailableException,
     ThrottlingException,
     UnknownOperationException,
@@ -38,10 +41,26 @@ ACTIONS: Final = frozenset(operation.name for operation in OPERATIONS if operati
 SESSION_SECONDS: Final = 43_200  # GetSessionToken's default: twelve hours
 SHORTEST_SESSION: Final = 900
 LONGEST_SESSION: Final = 129_600
+ROLE_SECONDS: Final = 3600  # AssumeRole's default, and the most where a role's session assumes another role
+LONGEST_ROLE_SESSION: Final = 43_200
+LONGEST_SESSION_POLICY: Final = 2048  # characters of plain text
 
 _NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
 _FAULT_NAMESPACE: Final = "http://webservices.amazon.com/AWSFault/2005-15-09"  # sic
 _MOST_PARAMETERS: Final = 100
+_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]*", re.ASCII)
+_EXTERNAL_ID: Final = re.compile(r"[\w+=,.@:\/-]*", re.ASCII)
+_POLICY: Final = re.compile(r"[\u0009\u000A\u000D\u0020-\u00FF]+")
+# A role's ARN; a path before its name is of no account here, where roles have none.
+_ROLE_ARN: Final = re.compile(r"arn:aws:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
+# What a session could carry further at AWS. To pass over it in silence would change what policies decide.
+_NOT_CARRIED: Final = {
+    "Tags": "session tags",
+    "TransitiveTagKeys": "session tags",
+    "PolicyArns": "managed session policies",
+    "ProvidedContexts": "provided contexts",
+    "SourceIdentity": "a source identity",
+}
 
 # Bedrock's name of a fault, STS's code and status for it.
 _CODES: Final[Mapping[type[Fault], tuple[str, int]]] = {
@@ -53,6 +72,8 @@ _CODES: Final[Mapping[type[Fault], tuple[str, int]]] = {
     UnknownOperationException: ("InvalidAction", 400),
     ValidationException: ("ValidationError", 400),
     AccessDeniedException: ("AccessDenied", 403),
+    MalformedPolicyDocumentException: ("MalformedPolicyDocument", 400),
+    PackedPolicyTooLargeException: ("PackedPolicyTooLarge", 400),
     ThrottlingException: ("Throttling", 400),
     InternalServerException: ("InternalFailure", 500),
     ServiceUnavailableException: ("ServiceUnavailable", 503),
@@ -64,6 +85,21 @@ class Form(msgspec.Struct, frozen=True):
 
     action: str
     parameters: Mapping[str, str]
+
+
+class RoleRequest(msgspec.Struct, frozen=True):
+    """What AssumeRole asks for. What is not said is None or ""."""
+
+    role_arn: str
+    session: str
+    seconds: int | None = None
+    policy: str = ""
+    external_id: str = ""
+
+    @property
+    def packed(self) -> int | None:
+        """How much of the room for a session policy is taken, in percent; None without one."""
+        return -(-100 * len(self.policy) // LONGEST_SESSION_POLICY) if self.policy else None
 
 
 def parse(body: bytes) -> Form:
@@ -93,16 +129,62 @@ def session_seconds(form: Form) -> int:
 
     An MFA code is refused with AccessDeniedException: no user here has a device.
     """
-    if "SerialNumber" in form.parameters or "TokenCode" in form.parameters:
-        raise AccessDeniedException(
-            "MultiFactorAuthentication failed, unable to validate MFA code. "
-            "Please verify your MFA serial number is valid and associated with this user."
-        )
+    _refuse_mfa(form)
     constraints = Constraints()
     given = form.parameters.get("DurationSeconds")
     seconds = constraints.integer("durationSeconds", given, SHORTEST_SESSION, LONGEST_SESSION)
     constraints.check()
     return SESSION_SECONDS if seconds is None else seconds
+
+
+def role_request(form: Form) -> RoleRequest:
+    """What AssumeRole asks for, as far as the form alone tells whether it can be.
+
+    Raises ValidationException for what breaks the service model's constraints, and for what sessions can't
+    carry here (tags, managed policies, a source identity); PackedPolicyTooLargeException for a session policy
+    that is too long; AccessDeniedException for an MFA code.
+    """
+    given = form.parameters
+    constraints = Constraints()
+    for member, name in (("roleArn", "RoleArn"), ("roleSessionName", "RoleSessionName")):
+        if name not in given:
+            constraints.violate(member, "Member must not be null", "null")
+    constraints.length("roleArn", given.get("RoleArn"), 20, 2048)
+    constraints.pattern("roleSessionName", given.get("RoleSessionName"), _SESSION_NAME)
+    constraints.length("roleSessionName", given.get("RoleSessionName"), 2, 64)
+    constraints.pattern("externalId", given.get("ExternalId"), _EXTERNAL_ID)
+    constraints.length("externalId", given.get("ExternalId"), 2, 1224)
+    constraints.pattern("policy", given.get("Policy"), _POLICY)
+    seconds = constraints.integer(
+        "durationSeconds", given.get("DurationSeconds"), SHORTEST_SESSION, LONGEST_ROLE_SESSION
+    )
+    constraints.check()
+    _refuse_mfa(form)
+    for name in given:
+        if what := _NOT_CARRIED.get(name.partition(".")[0]):
+            raise ValidationException(f"{name.partition('.')[0]}: {what} can't be given to a session here.")
+    if _ROLE_ARN.fullmatch(given["RoleArn"]) is None:
+        raise ValidationException(f"{given['RoleArn']} is invalid")
+    wanted = RoleRequest(
+        given["RoleArn"],
+        given["RoleSessionName"],
+        seconds,
+        given.get("Policy", ""),
+        given.get("ExternalId", ""),
+    )
+    if wanted.packed is not None and wanted.packed > 100:
+        raise PackedPolicyTooLargeException(
+            f"Packed policy consumes {wanted.packed}% of allotted space, please use smaller policy."
+        )
+    return wanted
+
+
+def _refuse_mfa(form: Form) -> None:
+    if "SerialNumber" in form.parameters or "TokenCode" in form.parameters:
+        raise AccessDeniedException(
+            "MultiFactorAuthentication failed, unable to validate MFA code. "
+            "Please verify your MFA serial number is valid and associated with this user."
+        )
 
 
 def caller_identity(arn: str, user_id: str, account: str, request_id: str) -> Reply:
@@ -113,13 +195,28 @@ def caller_identity(arn: str, user_id: str, account: str, request_id: str) -> Re
 
 def session_token(credentials: Credentials, expiration: str, request_id: str) -> Reply:
     """The reply of GetSessionToken; `expiration` is an ISO 8601 time in UTC (`2026-01-31T23:59:59Z`)."""
-    result = (
+    return _reply("GetSessionToken", _credentials(credentials, expiration), request_id)
+
+
+def assumed_role(
+    credentials: Credentials, expiration: str, arn: str, user_id: str, packed: int | None, request_id: str
+) -> Reply:
+    """The reply of AssumeRole: `arn` and `user_id` are the session's, `packed` is RoleRequest's."""
+    user = (
+        f"<AssumedRoleUser><AssumedRoleId>{escape(user_id)}</AssumedRoleId><Arn>{escape(arn)}</Arn>"
+        "</AssumedRoleUser>"
+    )
+    size = "" if packed is None else f"<PackedPolicySize>{packed}</PackedPolicySize>"
+    return _reply("AssumeRole", _credentials(credentials, expiration) + user + size, request_id)
+
+
+def _credentials(credentials: Credentials, expiration: str) -> str:
+    return (
         f"<Credentials><AccessKeyId>{escape(credentials.access_key)}</AccessKeyId>"
         f"<SecretAccessKey>{escape(credentials.secret)}</SecretAccessKey>"
         f"<SessionToken>{escape(credentials.token)}</SessionToken>"
         f"<Expiration>{escape(expiration)}</Expiration></Credentials>"
     )
-    return _reply("GetSessionToken", result, request_id)
 
 
 def code_of(fault: Fault) -> tuple[str, int]:

@@ -14,9 +14,9 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from outcrop.cli.doctor.finding import Finding, Patient
 from outcrop.cli.env import address
 from outcrop.cli.environment import ADDRESSES
+from outcrop.cli.keys import principals_of, state_path
 from outcrop.cli.node import OLDEST, find_node
 from outcrop.errors import OutcropError
-from outcrop.store.keys import KeyFile
 
 GUIDES_CLI: Final = (2, 13, 23)
 
@@ -47,21 +47,29 @@ def environment(patient: Patient) -> Iterator[Finding]:
 
 def _strange_keys(patient: Patient) -> Iterator[Finding]:
     """Whether the key pair in the environment is one of this endpoint's. Temporary ones are not looked at."""
-    path = patient.settings.data.folder / "keys.json"
     given = patient.env.get("AWS_ACCESS_KEY_ID", "")
-    if not given or given.startswith("ASIA") or not path.exists():
+    if not given or given.startswith("ASIA") or not state_path(patient.settings.data.folder).exists():
         return
     try:
-        known = KeyFile(path).find(given)
+        secret = _secret_of(given, patient)
     except OutcropError:
-        return  # said about the key file already
-    if known is None:
+        return  # said about the state already
+    if secret is None:
         saw = f"AWS_ACCESS_KEY_ID is {given}, which this endpoint does not know or has revoked"
-    elif known.secret != patient.env.get("AWS_SECRET_ACCESS_KEY"):
+    elif secret != patient.env.get("AWS_SECRET_ACCESS_KEY"):
         saw = f"AWS_SECRET_ACCESS_KEY is not the secret of {given}"
     else:
         return
     yield Finding("clients", "fail", f"{saw}: every call will be refused", 'Run eval "$(outcrop env)" again.')
+
+
+def _secret_of(key_id: str, patient: Patient) -> str | None:
+    """The secret of an access key that is in use; None when there is none such."""
+    from outcrop.service.principals import AccessKey
+
+    principals = principals_of(patient.settings)
+    key = principals.store.snapshot().get(AccessKey, key_id)
+    return principals.secret(key) if key is not None and key.enabled else None
 
 
 def _contradictions(env: Mapping[str, str], pointed: Mapping[str, str]) -> Iterator[Finding]:

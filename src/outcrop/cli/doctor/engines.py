@@ -1,4 +1,4 @@
-"""What the doctor sees of the engine that the settings choose: whether it could answer. Generates nothing."""
+"""What the doctor sees of the engines that the settings choose: whether they could answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from outcrop.cli.doctor.finding import Finding, Patient, clock
-from outcrop.config import Messages
+from outcrop.config import Local, Messages, Placed, Scripted, warnings
 from outcrop.errors import OutcropError
 
 _TIMEOUT: Final = 10
@@ -20,29 +21,41 @@ _REFUSED: Final = (401, 403)
 
 
 def engine(patient: Patient) -> Iterator[Finding]:
-    """The engine in the settings; a running endpoint may have been told another by a flag."""
-    chosen, running = patient.settings.engine, patient.running
-    if running is not None and running.engine.partition("/")[0] != chosen.kind:
+    """The engines in the settings; a running endpoint may have been told another by a flag."""
+    settings, running = patient.settings, patient.running
+    kinds = {chosen.kind for chosen in settings.placed.values()}
+    if running is not None and not settings.engines and running.engine.partition("/")[0] not in kinds:
         saw = (
-            f"the endpoint runs with {running.engine}; the settings say {chosen.kind}, which was not checked"
+            f"the endpoint runs with {running.engine}; the settings say {', '.join(kinds)}, "
+            "which was not checked"
         )
         yield Finding("engine", "ok", saw)
-    elif chosen.kind == "local":
-        yield from _local(patient)
+        return
+    for name, chosen in settings.placed.items():
+        for finding in _engine(chosen, settings.data.folder):
+            named = settings.engines and finding.subject == "engine"
+            yield finding._replace(subject=f"engines.{name}") if named else finding
+    for warning in () if patient.problems else warnings(settings):
+        yield Finding("engines", "warn", warning, "Correct it in outcrop.toml, or leave it if it is meant.")
+
+
+def _engine(chosen: Placed, folder: Path) -> Iterator[Finding]:
+    if chosen.kind == "local":
+        yield from _local(chosen.local, folder)
     elif chosen.kind == "messages":
         yield from _messages(chosen.messages)
     else:
-        yield from _scripted(patient)
+        yield from _scripted(chosen.scripted)
 
 
-def _local(patient: Patient) -> Iterator[Finding]:
+def _local(local: Local, folder: Path) -> Iterator[Finding]:
     from outcrop.engine.local import models
 
     if importlib.util.find_spec("xllamacpp") is None:
         fix = 'Run: pip install "outcrop[local]"'
         yield Finding("engine", "fail", "local: the package xllamacpp is not installed", fix)
-    path = patient.settings.engine.local.model_file
-    chosen = path or models.located(patient.settings.data.folder)
+    path = local.model_file
+    chosen = path or models.located(folder)
     if chosen is None:
         fix = "Run `outcrop model pull`; `outcrop serve` does it by itself."
         yield Finding("engine", "warn", f"local: {models.DEFAULT.name} has not been fetched", fix)
@@ -60,10 +73,10 @@ def _local(patient: Patient) -> Iterator[Finding]:
     yield Finding("engine", "ok", f"local: {chosen} (a small model, not Claude)")
 
 
-def _scripted(patient: Patient) -> Iterator[Finding]:
+def _scripted(scripted: Scripted) -> Iterator[Finding]:
     from outcrop.engine.scripted import read_scripts
 
-    path = patient.settings.engine.scripted.answers
+    path = scripted.answers
     try:
         saw = "one fixed sentence" if path is None else f"{len(read_scripts(path))} answer(s) from {path}"
     except OutcropError as error:

@@ -45,23 +45,33 @@ def settings(patient: Patient) -> Iterator[Finding]:
 
 
 def keys(patient: Patient) -> Iterator[Finding]:
-    """The data folder, and the key file in it."""
-    from outcrop.store.keys import AccessKey, KeyFile
+    """The state in the data folder: whether it and its secrets can be read, and what keys there are."""
+    from outcrop.cli.keys import principals_of, state_path
+    from outcrop.service.keys_json import kept_file, old_file
+    from outcrop.service.principals import AccessKey
 
-    path = patient.settings.data.folder / "keys.json"
+    folder = patient.settings.data.folder
+    path = state_path(folder)
     if not path.exists():
-        yield Finding("keys", "warn", f"{path} is not there", "`outcrop serve` makes it on its first start.")
+        saw, fix = f"{path} is not there", "`outcrop serve` makes it on its first start."
+        if old_file(folder).exists():
+            saw, fix = f"{old_file(folder)} is of an older version", "`outcrop serve` takes the keys over."
+        yield Finding("keys", "warn", saw, fix)
         return
     try:
-        known = KeyFile(path).list()
+        known = principals_of(patient.settings).keys()
     except OutcropError as error:
         yield Finding("keys", "fail", error.what, error.fix)
         return
     usable = [key for key in known if isinstance(key, AccessKey) and key.enabled]
     if usable:
-        yield Finding("keys", "ok", f"{len(usable)} access key(s) in {path}, for its owner alone")
+        saw = f"{len(usable)} access key(s) in {path}, for its owner alone, secrets encrypted"
+        yield Finding("keys", "ok", saw)
     else:
         yield Finding("keys", "warn", f"no usable access key in {path}", "Run `outcrop keys create`.")
+    if kept_file(folder).exists():
+        saw = f"{kept_file(folder)} holds the secrets of an older version in clear"
+        yield Finding("keys", "warn", saw, "Delete it when all is well.")
 
 
 def endpoint(patient: Patient) -> Iterator[Finding]:
@@ -95,11 +105,11 @@ def endpoint(patient: Patient) -> Iterator[Finding]:
 
 def _caller_identity(patient: Patient, running: Running) -> tuple[int, Mapping[str, str], bytes]:
     """A signed GetCallerIdentity. Raises OSError when the endpoint can't be reached."""
-    from outcrop.cli.keys import key_file, own_key
+    from outcrop.cli.keys import own_key, principals_of
     from outcrop.wire.http import Head
     from outcrop.wire.sigv4 import Credentials, sign
 
-    pair = own_key(key_file(patient.settings.data.folder))
+    pair = own_key(principals_of(patient.settings))
     address = urlsplit(running.url)
     body = b"Action=GetCallerIdentity&Version=2011-06-15"
     plain = {"host": address.netloc, "content-type": "application/x-www-form-urlencoded; charset=utf-8"}
