@@ -259,7 +259,7 @@ def test_the_marked_models_are_legacy_and_still_answer(endpoint, client_env):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/use-case-for-model-access"),
+        ("POST", "/model-invocation-job"),
         ("PUT", "/logging/modelinvocations"),
         ("GET", "/logging/modelinvocations"),
     ],

@@ -1,69 +1,40 @@
-"""Which model a call means, and the four listing operations, as botocore asks for them and reads them."""
+"""The listing operations, as botocore asks for them and reads them; with application profiles among them."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime
+from base64 import urlsafe_b64encode
 from typing import Any
 from urllib.parse import urlencode
 
 import botocore.parsers
 import botocore.serialize
 import botocore.session
-import msgspec
 import pytest
 from botocore.model import ServiceModel
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outcrop.catalog import Catalog
-from outcrop.errors import Fault, ResourceNotFoundException, ValidationException
-from outcrop.service.call import Call, Principal
-from outcrop.service.models import ControlPlane, resolve, resolve_for_count
-from outcrop.wire.http import Head
-from outcrop.wire.operations import BY_NAME
-
-TODAY = date(2026, 11, 24)
-ACCOUNT = "123456789012"
-INVALID = "The provided model identifier is invalid."
-END_OF_LIFE = (
-    "This model version has reached the end of its life. "
-    "Please refer to the AWS documentation for more details."
+from outcrop.errors import Fault
+from outcrop.service.models import ControlPlane
+from outcrop.service.profiles import ApplicationProfile
+from service import calls
+from service.calls import (
+    ACCOUNT,
+    GUIDE,
+    HAIKU_3,
+    HAIKU_35,
+    HAIKU_45,
+    OPUS_41,
+    OPUS_45,
+    OTHER_ACCOUNT,
+    PLACES,
+    SONNET_4,
+    SONNET_45,
+    call,
 )
-NOT_ON_DEMAND = (
-    "Invocation of model ID {} with on-demand throughput isn\N{RIGHT SINGLE QUOTATION MARK}t supported. "
-    "Retry your request with the ID or ARN of an inference profile that contains this model."
-)
-SONNET_45 = "anthropic.claude-sonnet-4-5-20250929-v1:0"
-SONNET_4 = "anthropic.claude-sonnet-4-20250514-v1:0"
-SONNET_37 = "anthropic.claude-3-7-sonnet-20250219-v1:0"
-OPUS_45 = "anthropic.claude-opus-4-5-20251101-v1:0"
-OPUS_41 = "anthropic.claude-opus-4-1-20250805-v1:0"
-OPUS_4 = "anthropic.claude-opus-4-20250514-v1:0"
-OPUS_3 = "anthropic.claude-3-opus-20240229-v1:0"
-HAIKU_45 = "anthropic.claude-haiku-4-5-20251001-v1:0"
-HAIKU_35 = "anthropic.claude-3-5-haiku-20241022-v1:0"
-HAIKU_3 = "anthropic.claude-3-haiku-20240307-v1:0"
-
-# a region of each geography, and the guide's table; `au` by its text
-PLACES = {
-    "global": "us-east-1",
-    "us": "us-west-2",
-    "eu": "eu-central-1",
-    "jp": "ap-northeast-1",
-    "apac": "ap-northeast-1",
-    "au": "ap-southeast-2",
-}
-GUIDE = {
-    SONNET_45: "global us eu jp au",
-    SONNET_4: "global us eu apac",
-    SONNET_37: "us eu apac",
-    OPUS_45: "global us eu",
-    OPUS_41: "us",
-    OPUS_4: "us",
-    OPUS_3: "us",
-    HAIKU_45: "global us eu au",
-    HAIKU_35: "us",
-    HAIKU_3: "us eu apac",
-}
+from service.memory import MemoryStore
 
 
 @pytest.fixture(scope="module")
@@ -81,30 +52,15 @@ def bedrock() -> ServiceModel:
     return botocore.session.get_session().get_service_model("bedrock")
 
 
-def call(operation: str, query: str = "", region: str = "us-west-2", **labels: str) -> Call:
-    principal = Principal(f"arn:aws:iam::{ACCOUNT}:user/dev", "AIDAEXAMPLE", ACCOUNT, "AKIAEXAMPLE")
-    received = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
-    head = Head("GET", BY_NAME[operation].path, query, {})
-    return Call(head, BY_NAME[operation], labels, b"", principal, region, "request-1", received, 0.0)
-
-
-def answer(
-    catalog: Catalog, operation: str, query: str = "", region: str = "us-west-2", **labels: str
-) -> Any:
+def answer(catalog: Catalog, operation: str, query: str = "", region: str = "us-west-2", **more: Any) -> Any:
     """The reply's JSON."""
-    reply = asyncio.run(ControlPlane(catalog).handlers[operation](call(operation, query, region, **labels)))
-    assert reply.status == 200
-    assert reply.headers == {"content-type": "application/json"}
-    assert isinstance(reply.body, bytes)
-    return msgspec.json.decode(reply.body)
+    return calls.answer(ControlPlane(catalog).handlers, call(operation, query, region, **more))
 
 
 def refusal(
-    catalog: Catalog, operation: str, query: str = "", region: str = "us-west-2", **labels: str
+    catalog: Catalog, operation: str, query: str = "", region: str = "us-west-2", **more: Any
 ) -> Fault:
-    with pytest.raises(Fault) as fault:
-        answer(catalog, operation, query, region, **labels)
-    return fault.value
+    return calls.refusal(ControlPlane(catalog).handlers, call(operation, query, region, **more))
 
 
 def listed_models(catalog: Catalog, region: str, query: str = "") -> dict[str, Any]:
@@ -112,209 +68,9 @@ def listed_models(catalog: Catalog, region: str, query: str = "") -> dict[str, A
     return {summary["modelId"]: summary for summary in summaries}
 
 
-def listed_profiles(catalog: Catalog, region: str, query: str = "") -> dict[str, Any]:
-    summaries = answer(catalog, "ListInferenceProfiles", query, region)["inferenceProfileSummaries"]
+def listed_profiles(catalog: Catalog, region: str, query: str = "", **more: Any) -> dict[str, Any]:
+    summaries = answer(catalog, "ListInferenceProfiles", query, region, **more)["inferenceProfileSummaries"]
     return {summary["inferenceProfileId"]: summary for summary in summaries}
-
-
-# --- which model a call means ---
-
-
-@pytest.mark.parametrize("scope", PLACES)
-@pytest.mark.parametrize("base", GUIDE)
-def test_the_guides_table_is_what_is_listed_and_what_can_be_called(
-    guide: Catalog, base: str, scope: str
-) -> None:
-    text, region = f"{scope}.{base}", PLACES[scope]
-    if scope in GUIDE[base].split():
-        target = resolve(guide, text, region, TODAY)
-        assert target.model.id == base
-        assert target.profile is not None
-        assert target.profile.id == text
-        assert text in listed_profiles(guide, region)
-    else:
-        assert text not in listed_profiles(guide, region)
-        with pytest.raises(ValidationException) as fault:
-            resolve(guide, text, region, TODAY)
-        assert fault.value.text == INVALID
-
-
-@pytest.mark.parametrize(
-    ("text", "profile"),
-    [
-        (f"us.{SONNET_45}", f"us.{SONNET_45}"),
-        (SONNET_45, f"us.{SONNET_45}"),
-        (f"arn:aws:bedrock:us-west-2:{ACCOUNT}:inference-profile/us.{SONNET_45}", f"us.{SONNET_45}"),
-        (f"arn:aws:bedrock:us-west-2:{ACCOUNT}:inference-profile/global.{SONNET_45}", f"global.{SONNET_45}"),
-        (f"arn:aws:bedrock:us-west-2::foundation-model/{SONNET_45}", f"us.{SONNET_45}"),
-    ],
-)
-def test_all_four_spellings_name_the_model(guide: Catalog, text: str, profile: str) -> None:
-    target = resolve(guide, text, "us-west-2", TODAY, account=ACCOUNT)
-    assert target.model.id == SONNET_45
-    assert target.profile is not None
-    assert target.profile.id == profile
-
-
-@pytest.mark.parametrize(
-    ("base", "region", "profile"),
-    [
-        (SONNET_45, "us-east-1", "us"),
-        (SONNET_45, "ca-central-1", "us"),
-        (SONNET_45, "eu-west-2", "eu"),
-        (SONNET_45, "ap-northeast-3", "jp"),
-        (SONNET_45, "ap-southeast-6", "au"),
-        (SONNET_4, "ap-northeast-1", "apac"),
-        (SONNET_4, "il-central-1", "eu"),
-        (HAIKU_3, "us-east-2", "us"),
-    ],
-)
-def test_a_bare_id_means_the_regional_endpoint_of_the_callers_geography(
-    guide: Catalog, base: str, region: str, profile: str
-) -> None:
-    target = resolve(guide, base, region, TODAY)
-    assert target.profile is not None
-    assert target.profile.id == f"{profile}.{base}"
-
-
-@pytest.mark.parametrize("bare", ["regional", "refuse"])
-@pytest.mark.parametrize(
-    ("base", "region"), [(HAIKU_3, "us-west-2"), (HAIKU_3, "sa-east-1"), (HAIKU_35, "us-west-2")]
-)
-def test_an_older_model_runs_on_demand_where_it_does(
-    guide: Catalog, base: str, region: str, bare: Any
-) -> None:
-    for text in (base, f"arn:aws:bedrock:{region}::foundation-model/{base}"):
-        target = resolve(guide, text, region, TODAY, bare_model_id=bare)
-        assert (target.model.id, target.profile) == (base, None)
-
-
-def test_a_bare_id_can_be_refused_as_aws_does(guide: Catalog) -> None:
-    for text in (SONNET_45, f"arn:aws:bedrock:us-west-2::foundation-model/{SONNET_45}"):
-        with pytest.raises(ValidationException) as fault:
-            resolve(guide, text, "us-west-2", TODAY, bare_model_id="refuse")
-        assert fault.value.text == NOT_ON_DEMAND.format(text)
-
-
-def test_a_bare_id_far_from_its_geography_is_told_where_to_go(guide: Catalog) -> None:
-    with pytest.raises(ValidationException) as fault:
-        resolve(guide, OPUS_41, "eu-west-1", TODAY)
-    assert fault.value.text == NOT_ON_DEMAND.format(OPUS_41) + (
-        f" None is offered from eu-west-1: us.{OPUS_41} is offered from us-east-1, us-east-2 and us-west-2."
-    )
-    with pytest.raises(ValidationException) as fault:
-        resolve(guide, OPUS_45, "sa-east-1", TODAY)
-    assert fault.value.text == NOT_ON_DEMAND.format(OPUS_45) + f" From sa-east-1 that is global.{OPUS_45}."
-
-
-@pytest.mark.parametrize(
-    ("text", "region"),
-    [
-        ("", "us-west-2"),
-        ("..", "us-west-2"),
-        ("a" * 2000, "us-west-2"),
-        ("%2e%2e", "us-west-2"),
-        ("anthropic.claude-9", "us-west-2"),
-        (f"{HAIKU_3}:200k", "us-west-2"),
-        ("anthropic.claude-haiku-4-5", "us-west-2"),  # Mantle's id
-        (f"us.us.{SONNET_45}", "us-west-2"),
-        (f"ca.{SONNET_45}", "ca-central-1"),
-        (f"eu.{SONNET_45}", "us-west-2"),  # not offered from there
-        (f"global.{SONNET_4}", "eu-central-1"),  # five sources only
-        (f"us.{SONNET_4}", "ca-central-1"),
-        (f"global.{SONNET_45}", "mars-north-1"),
-        (f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET_45}", "us-west-2"),
-        (f"arn:aws:bedrock:::foundation-model/{SONNET_45}", "us-west-2"),
-        (f"arn:aws-us-gov:bedrock:us-west-2::foundation-model/{SONNET_45}", "us-west-2"),
-        (f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/us.{SONNET_45}", "us-west-2"),
-        (f"arn:aws:bedrock:us-west-2:{ACCOUNT}:inference-profile/eu.{SONNET_45}", "us-west-2"),
-        (f"arn:aws:bedrock:us-west-2:210987654321:inference-profile/us.{SONNET_45}", "us-west-2"),
-        (f"arn:aws:bedrock:us-west-2:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6", "us-west-2"),
-        ("a1b2c3d4e5f6", "us-west-2"),
-    ],
-)
-def test_what_names_no_model_here_is_an_invalid_identifier(guide: Catalog, text: str, region: str) -> None:
-    with pytest.raises(ValidationException) as fault:
-        resolve(guide, text, region, TODAY, account=ACCOUNT)
-    assert fault.value.text == INVALID
-
-
-@pytest.mark.parametrize("text", [SONNET_37, f"us.{SONNET_37}", OPUS_3, HAIKU_35])
-def test_the_guides_legacy_models_can_be_called(guide: Catalog, text: str) -> None:
-    assert text.endswith(resolve(guide, text, "us-west-2", TODAY).model.id)
-
-
-@pytest.mark.parametrize("text", [HAIKU_3, f"us.{HAIKU_3}", f"global.{SONNET_4}", SONNET_37])
-def test_past_the_end_of_its_life_a_model_is_not_found(newest: Catalog, text: str) -> None:
-    with pytest.raises(ResourceNotFoundException) as fault:
-        resolve(newest, text, "us-west-2", TODAY)
-    assert fault.value.text == END_OF_LIFE
-
-
-def test_the_last_day_of_a_model_is_the_day_before_its_end(newest: Catalog) -> None:
-    assert resolve(newest, f"us.{OPUS_41}", "us-west-2", date(2027, 1, 7)).model.id == OPUS_41
-    with pytest.raises(ResourceNotFoundException):
-        resolve(newest, f"us.{OPUS_41}", "us-west-2", date(2027, 1, 8))
-
-
-def test_in_govcloud_arns_are_of_its_own_partition(newest: Catalog) -> None:
-    text = f"arn:aws-us-gov:bedrock:us-gov-west-1:{ACCOUNT}:inference-profile/us-gov.{SONNET_45}"
-    assert resolve(newest, text, "us-gov-west-1", TODAY).model.id == SONNET_45
-    profile = listed_profiles(newest, "us-gov-west-1")[f"us-gov.{SONNET_45}"]
-    assert profile["inferenceProfileArn"] == text
-    assert profile["models"][0]["modelArn"].startswith(
-        "arn:aws-us-gov:bedrock:us-gov-east-1::foundation-model/"
-    )
-
-
-# --- counting tokens ---
-
-
-@pytest.mark.parametrize("text", [SONNET_45, f"arn:aws:bedrock:us-west-2::foundation-model/{SONNET_45}"])
-def test_tokens_are_counted_for_a_bare_id(guide: Catalog, text: str) -> None:
-    assert resolve_for_count(guide, text, "us-west-2", TODAY).id == SONNET_45
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"us.{SONNET_45}",
-        f"global.{SONNET_45}",
-        f"arn:aws:bedrock:us-west-2:{ACCOUNT}:inference-profile/us.{SONNET_45}",
-        OPUS_3,  # a model that does not count
-    ],
-)
-def test_a_profile_counts_no_tokens(guide: Catalog, text: str) -> None:
-    with pytest.raises(ValidationException) as fault:
-        resolve_for_count(guide, text, "us-west-2", TODAY)
-    assert fault.value.text == "The provided model doesn't support counting tokens."
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "..",
-        "anthropic.claude-9",
-        f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET_45}",
-        f"arn:aws:bedrock:us-west-2:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6",
-    ],
-)
-def test_no_tokens_are_counted_for_what_names_no_model_here(guide: Catalog, text: str) -> None:
-    with pytest.raises(ValidationException) as fault:
-        resolve_for_count(guide, text, "us-west-2", TODAY)
-    assert fault.value.text == INVALID
-
-
-def test_tokens_are_counted_only_where_the_model_is_and_while_it_lives(
-    guide: Catalog, newest: Catalog
-) -> None:
-    with pytest.raises(ValidationException) as fault:
-        resolve_for_count(guide, OPUS_41, "eu-west-1", TODAY)
-    assert fault.value.text == INVALID
-    with pytest.raises(ResourceNotFoundException) as ended:
-        resolve_for_count(newest, HAIKU_3, "us-west-2", TODAY)
-    assert ended.value.text == END_OF_LIFE
 
 
 # --- ListFoundationModels, GetFoundationModel ---
@@ -462,6 +218,13 @@ def test_a_malformed_identifier_is_refused_with_the_services_pattern(
 # --- ListInferenceProfiles, GetInferenceProfile ---
 
 
+@pytest.mark.parametrize("scope", PLACES)
+@pytest.mark.parametrize("base", GUIDE)
+def test_the_guides_table_is_what_is_listed(guide: Catalog, base: str, scope: str) -> None:
+    listed = listed_profiles(guide, PLACES[scope])
+    assert (f"{scope}.{base}" in listed) == (scope in GUIDE[base].split())
+
+
 def test_a_regional_profile_is_shown_as_aws_does(guide: Catalog) -> None:
     profile = answer(guide, "GetInferenceProfile", inferenceProfileIdentifier=f"us.{HAIKU_45}")
     assert profile == {
@@ -538,8 +301,143 @@ def test_a_page_that_just_fits_has_no_token(guide: Catalog) -> None:
     assert "nextToken" not in answer(guide, "ListInferenceProfiles", f"maxResults={count}")
 
 
-def test_no_application_profile_exists_yet(guide: Catalog) -> None:
-    assert answer(guide, "ListInferenceProfiles", "type=APPLICATION") == {"inferenceProfileSummaries": []}
+# --- application profiles among them ---
+
+
+def application(short: str, profile: str = "", **more: Any) -> ApplicationProfile:
+    """One as it is kept; made on the day and at the nanosecond of the recorded reply."""
+    made = 1_783_951_242_680_622_107
+    members: dict[str, Any] = {
+        "partition": "aws",
+        "region": "us-east-1",
+        "account": ACCOUNT,
+        "id": short,
+        "name": f"profile {short}",
+        "source": f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/{profile}",
+        "model": profile.partition(".")[2] or HAIKU_3,
+        "created": made,
+        "updated": made,
+        "tags": {},
+        "profile": profile,
+    }
+    return ApplicationProfile(**(members | more))
+
+
+def holding(*profiles: ApplicationProfile) -> MemoryStore:
+    store = MemoryStore()
+    for profile in profiles:
+        store.change(lambda state, put=profile: state.put(put))
+    return store
+
+
+def test_a_copy_of_a_global_profile_is_shown_as_it_was_recorded(guide: Catalog) -> None:
+    copy = application("a1b2c3d4e5f6", f"global.{SONNET_45}", name="my copy", description="Counts: team 1.")
+    assert copy.arn == f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/a1b2c3d4e5f6"
+    state = holding(copy).snapshot()
+    shown = answer(
+        guide, "GetInferenceProfile", region="us-east-1", state=state, inferenceProfileIdentifier=copy.arn
+    )
+    assert shown == {
+        "inferenceProfileName": "my copy",
+        "description": "Counts: team 1.",
+        "inferenceProfileArn": copy.arn,
+        "models": [
+            {"modelArn": f"arn:aws:bedrock:::foundation-model/{SONNET_45}"},
+            {"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{SONNET_45}"},
+        ],
+        "inferenceProfileId": "a1b2c3d4e5f6",
+        "status": "ACTIVE",
+        "type": "APPLICATION",
+        "createdAt": "2026-07-13T14:00:42.680622107Z",
+        "updatedAt": "2026-07-13T14:00:42.680622107Z",
+    }
+    by_id = answer(
+        guide, "GetInferenceProfile", region="us-east-1", state=state, inferenceProfileIdentifier=copy.id
+    )
+    assert by_id == shown == listed_profiles(guide, "us-east-1", state=state)[copy.id]
+
+
+def test_a_copy_reaches_what_its_source_reaches(guide: Catalog) -> None:
+    regional = application("a1b2c3d4e5f6", f"us.{SONNET_45}")
+    alone = application("b1b2c3d4e5f6")
+    gone = application("c1b2c3d4e5f6", "us.anthropic.claude-2")
+    listed = listed_profiles(guide, "us-east-1", state=holding(regional, alone, gone).snapshot())
+    regions = {
+        name: [model["modelArn"].split(":")[3] for model in listed[name]["models"]]
+        for name in (regional.id, alone.id, gone.id)
+    }
+    assert regions == {
+        regional.id: ["us-east-1", "us-east-2", "us-west-2"],
+        alone.id: ["us-east-1"],
+        gone.id: ["us-east-1"],
+    }
+    assert "description" not in listed[alone.id]
+
+
+@pytest.mark.parametrize(
+    ("account", "region"),
+    [(OTHER_ACCOUNT, "us-east-1"), (ACCOUNT, "us-west-2"), (OTHER_ACCOUNT, "us-west-2")],
+)
+def test_to_another_account_or_region_a_copy_is_not_there(guide: Catalog, account: str, region: str) -> None:
+    copy = application("a1b2c3d4e5f6", f"us.{SONNET_45}")
+    state = holding(copy).snapshot()
+    assert copy.id not in listed_profiles(guide, region, state=state, account=account)
+    nothing = refusal(guide, "GetInferenceProfile", inferenceProfileIdentifier="zzzzzzzzzzzz")
+    for text in (copy.id, copy.arn):
+        fault = refusal(
+            guide,
+            "GetInferenceProfile",
+            region=region,
+            state=state,
+            account=account,
+            inferenceProfileIdentifier=text,
+        )
+        assert (fault.name, fault.text) == (nothing.name, nothing.text)
+
+
+def test_the_type_tells_the_two_kinds_apart(guide: Catalog) -> None:
+    state = holding(application("b1b2c3d4e5f6"), application("a1b2c3d4e5f6")).snapshot()
+    system = listed_profiles(guide, "us-east-1", "type=SYSTEM_DEFINED", state=state)
+    ours = listed_profiles(guide, "us-east-1", "type=APPLICATION", state=state)
+    assert list(ours) == ["a1b2c3d4e5f6", "b1b2c3d4e5f6"]
+    assert list(listed_profiles(guide, "us-east-1", state=state)) == [*system, *ours]
+    assert {profile["type"] for profile in system.values()} == {"SYSTEM_DEFINED"}
+    assert {profile["type"] for profile in ours.values()} == {"APPLICATION"}
+    empty = answer(guide, "ListInferenceProfiles", "type=APPLICATION")
+    assert empty == {"inferenceProfileSummaries": []}
+
+
+SHORT_IDS = st.text("ab9", min_size=12, max_size=12)
+
+
+@given(
+    kept=st.sets(SHORT_IDS, max_size=8),
+    passing=st.sets(SHORT_IDS, max_size=8),
+    size=st.integers(1, 40),
+    kind=st.sampled_from(["", "SYSTEM_DEFINED", "APPLICATION"]),
+    data=st.data(),
+)
+def test_pages_show_each_profile_once_while_others_come_and_go(
+    guide: Catalog, kept: set[str], passing: set[str], size: int, kind: str, data: st.DataObject
+) -> None:
+    passing -= kept
+    store = holding(*map(application, kept))
+    query = {"maxResults": str(size)} | ({"type": kind} if kind else {})
+    expected = listed_profiles(
+        guide, "us-east-1", urlencode(query | {"maxResults": "1000"}), state=store.snapshot()
+    )
+    seen: list[str] = []
+    while True:
+        for short in data.draw(st.sets(st.sampled_from(sorted(passing))) if passing else st.just(set())):
+            one = application(short)
+            store.change(lambda state, one=one: state.delete(ApplicationProfile, one.key) or state.put(one))
+        page = answer(guide, "ListInferenceProfiles", urlencode(query), "us-east-1", state=store.snapshot())
+        seen += [profile["inferenceProfileId"] for profile in page["inferenceProfileSummaries"]]
+        if "nextToken" not in page:
+            break
+        query["nextToken"] = page["nextToken"]
+    assert len(seen) == len(set(seen))
+    assert [short for short in seen if short not in passing] == list(expected)
 
 
 def test_a_token_of_another_listing_is_refused(guide: Catalog) -> None:
@@ -550,6 +448,11 @@ def test_a_token_of_another_listing_is_refused(guide: Catalog) -> None:
         {"nextToken": token, "type": "SYSTEM_DEFINED"},
         {"nextToken": token, "type": "APPLICATION"},
         {"nextToken": "é"},
+        {"nextToken": "a"},
+        {"nextToken": "_w=="},
+        {"nextToken": urlsafe_b64encode(b"/us.anthropic.claude-2").decode()},
+        {"nextToken": urlsafe_b64encode(b"/").decode()},
+        {"nextToken": urlsafe_b64encode(b"APPLICATION/a1b2c3d4e5f6").decode()},
     ):
         fault = refusal(guide, "ListInferenceProfiles", urlencode(query))
         assert (fault.name, fault.text) == ("ValidationException", "The provided nextToken is invalid.")

@@ -1,140 +1,41 @@
-"""Which model a caller means, and the control plane's operations that list models and inference profiles.
+"""The control plane's operations that list and show models and inference profiles.
 
-Knows AWS's spellings, refusals and reply shapes. The facts are the catalogue's; what is allowed to whom is
-decided elsewhere.
+Knows AWS's filters, pages and reply shapes. The facts of models and system profiles are the catalogue's; what
+is allowed to whom is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from functools import lru_cache
-from typing import Final, Literal, TypeAlias
+from datetime import UTC, date, datetime
+from typing import Final, TypeAlias
 from urllib.parse import parse_qs
 
 import msgspec
 
 from outcrop.catalog import ON_DEMAND, Catalog, Model, Profile
 from outcrop.errors import ResourceNotFoundException, ValidationException
-from outcrop.ids import Arn, ModelId
 from outcrop.service.call import Call, Handler
+from outcrop.service.profiles import (
+    ApplicationProfile,
+    application_profile,
+    application_profiles,
+    check_identifier,
+    is_short_id,
+    not_found,
+    system_profile,
+)
+from outcrop.service.targets import listed
 from outcrop.wire.constraints import Constraints
 from outcrop.wire.http import JSON, Reply
 
-BareModelId: TypeAlias = Literal["regional", "refuse"]
-
-# Recorded. It answers all that is not a model here: malformed, unknown, a prefix the model does not have, a
-# profile not offered from the caller's region, an ARN of another region (the last two: reports of users).
-_INVALID = "The provided model identifier is invalid."
-# Recorded.
-_NO_COUNTING = "The provided model doesn't support counting tokens."
-# Quoted in many reports.
-_END_OF_LIFE = (
-    "This model version has reached the end of its life. "
-    "Please refer to the AWS documentation for more details."
-)
+AnyProfile: TypeAlias = Profile | ApplicationProfile
 
 
-class Target(msgspec.Struct, frozen=True):
-    """What a call means by its model id; `profile` is None when the model runs on demand, in its region."""
-
-    model: Model
-    profile: Profile | None
-
-
-# A caller uses few ids, and uses them over and over. Refusals are not kept.
-@lru_cache(maxsize=4096)
-def resolve(
-    catalog: Catalog,
-    text: str,
-    region: str,
-    today: date,
-    bare_model_id: BareModelId = "regional",
-    account: str = "",
-) -> Target:
-    """What `text` names for a call from `region`: a bare id, a profile's id, or the ARN of either.
-
-    A bare id runs on demand where the model does; elsewhere it means the profile of the region's geography
-    or, with `bare_model_id="refuse"`, is refused as AWS does. With `account`, a profile's ARN must be of it.
-    Raises ValidationException or ResourceNotFoundException, with AWS's texts.
-    """
-    asked = _parse(catalog, text, region, account)
-    model = catalog.model(asked.base)
-    profile = catalog.profile(asked.profile)
-    if model is None or (asked.scope and (profile is None or region not in profile.routes)):
-        raise ValidationException(_INVALID)
-    if catalog.ended(model, today):
-        raise ResourceNotFoundException(_END_OF_LIFE)
-    if profile is None and region not in model.on_demand:
-        profile = catalog.regional(model, region) if bare_model_id == "regional" else None
-        if profile is None:
-            raise ValidationException(_not_on_demand(catalog, model, text, region, bare_model_id))
-    return Target(model, profile)
-
-
-@lru_cache(maxsize=4096)
-def resolve_for_count(catalog: Catalog, text: str, region: str, today: date) -> Model:
-    """The model whose tokens are to be counted: CountTokens takes a bare id or its ARN, never a profile.
-
-    Raises ValidationException or ResourceNotFoundException, with AWS's texts.
-    """
-    asked = _parse(catalog, text, region)
-    if asked.scope:
-        raise ValidationException(_NO_COUNTING)
-    model = catalog.model(asked.base)
-    if model is None or not catalog.inference_types(model, region):
-        raise ValidationException(_INVALID)
-    if catalog.ended(model, today):
-        raise ResourceNotFoundException(_END_OF_LIFE)
-    if "count_tokens" not in model.features:
-        raise ValidationException(_NO_COUNTING)
-    return model
-
-
-def _parse(catalog: Catalog, text: str, region: str, account: str = "") -> ModelId:
-    try:
-        asked = ModelId.parse(text)
-    except ValueError:
-        raise ValidationException(_INVALID) from None
-    # an application profile can be named by its ARN only, and none has been made yet
-    if asked.application or (asked.arn is not None and not _is_ours(catalog, asked.arn, region, account)):
-        raise ValidationException(_INVALID)
-    return asked
-
-
-def _is_ours(catalog: Catalog, arn: Arn, region: str, account: str) -> bool:
-    """Whether an ARN is of this region, its partition, and (where both are given) this account."""
-    return (
-        arn.region == region
-        and arn.partition == catalog.partition(region)
-        and (not account or arn.account in ("", account))
-    )
-
-
-def _not_on_demand(catalog: Catalog, model: Model, text: str, region: str, bare_model_id: BareModelId) -> str:
-    """AWS's refusal of a bare id; where we would have taken one, with what the caller can use instead."""
-    refusal = (
-        f"Invocation of model ID {text} with on-demand throughput isn’t supported. "  # noqa: RUF001 - AWS's own
-        "Retry your request with the ID or ARN of an inference profile that contains this model."
-    )
-    if bare_model_id == "refuse":
-        return refusal
-    profiles = [profile for profile in catalog.profiles if profile.model is model]
-    here = [profile.id for profile in profiles if region in profile.routes]
-    if here:
-        return f"{refusal} From {region} that is {_listed(here)}."
-    elsewhere = "; ".join(f"{profile.id} is offered from {_listed(profile.sources)}" for profile in profiles)
-    return f"{refusal} None is offered from {region}: {elsewhere}."
-
-
-def _listed(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-# --- the control plane's replies, as AWS's service model `bedrock` has them ---
+# --- replies, as AWS's service model `bedrock` has them ---
 
 
 class _Lifecycle(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -162,16 +63,16 @@ class _ProfileModel(msgspec.Struct, frozen=True, rename="camel"):
     model_arn: str
 
 
-class _InferenceProfile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class _InferenceProfile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     inference_profile_name: str
-    description: str
+    description: str = ""
     inference_profile_arn: str
     models: list[_ProfileModel]
     inference_profile_id: str
     status: str
     type: str
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: datetime | str | None = None
+    updated_at: datetime | str | None = None
 
 
 class _ModelList(msgspec.Struct, frozen=True, rename="camel"):
@@ -195,24 +96,22 @@ _MODEL_IDENTIFIER = re.compile(
     r"[a-z0-9-]{1,63}([:][a-z0-9-]{1,63}){0,2})|([a-z0-9-]{1,63}[.]{1}[a-z0-9-]{1,63}([.]?[a-z0-9-]{1,63})"
     r"([:][a-z0-9-]{1,63}){0,2})"
 )
-_PROFILE_IDENTIFIER = re.compile(
-    r"(arn:aws(|-us-gov|-cn|-iso|-iso-b):bedrock:(|[0-9a-z-]{0,20}):(|[0-9]{12}):"
-    r"(inference-profile|application-inference-profile)/)?[a-zA-Z0-9-:.]+"
-)
 _CUSTOMIZATIONS = ("FINE_TUNING", "CONTINUED_PRE_TRAINING", "DISTILLATION")
 _MODALITIES = ("TEXT", "IMAGE", "EMBEDDING")
 # INFERENCE_PROFILE is what AWS returns, but not what it lets one ask for
 _INFERENCE_TYPES = (ON_DEMAND, "PROVISIONED")
 _SYSTEM: Final = "SYSTEM_DEFINED"
-_PROFILE_TYPES = (_SYSTEM, "APPLICATION")
+_APPLICATION: Final = "APPLICATION"
+_PROFILE_TYPES = (_SYSTEM, _APPLICATION)
 _MAX_RESULTS = 1000  # also the page where none is asked for: users report that one page holds them all
 
 
 class ControlPlane:
     """ListFoundationModels, GetFoundationModel, ListInferenceProfiles and GetInferenceProfile.
 
-    What is shown depends on the call's region, on the day it was received, and on the caller's account (a
-    profile's ARN bears it). All handlers raise ValidationException or ResourceNotFoundException.
+    What is shown depends on the call's region, on the day it was received, and on the caller's account: a
+    profile's ARN bears it, and application profiles belong to it. All handlers raise ValidationException or
+    ResourceNotFoundException.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -238,14 +137,14 @@ class ControlPlane:
     async def get_foundation_model(self, call: Call) -> Reply:
         """One model, by id or ARN."""
         text = call.labels["modelIdentifier"]
-        _check_identifier("modelIdentifier", text, _MODEL_IDENTIFIER)
+        _check_model_identifier(text)
         for model in self._models(call):
             if text in (model.model_id, model.model_arn):
                 return _reply(_ModelDetails(model))
         raise ResourceNotFoundException("Model not found.")
 
     async def list_inference_profiles(self, call: Call) -> Reply:
-        """The profiles offered from the call's region, in pages of `maxResults`."""
+        """The profiles of both kinds that can be called from the call's region, in pages of `maxResults`."""
         query = _query(call)
         constraints = Constraints()
         limit = constraints.integer("maxResults", query.get("maxResults"), 1, _MAX_RESULTS) or _MAX_RESULTS
@@ -255,26 +154,27 @@ class ControlPlane:
         kind = query.get("type")
         constraints.one_of("typeEquals", kind, _PROFILE_TYPES)
         constraints.check()
-        # application profiles: none can have been made yet
-        profiles = list(self._profiles(call)) if kind in (None, _SYSTEM) else []
-        start = (
-            0
-            if token is None
-            else _after(token, kind, [profile.inference_profile_id for profile in profiles])
-        )
+        profiles = self._profiles(call, kind)
+        start = 0 if token is None else _after(token, kind, profiles)
         page = profiles[start : start + limit]
         more = start + limit < len(profiles)
-        return _reply(_ProfileList(page, _token(page[-1].inference_profile_id, kind) if more else ""))
+        return _reply(
+            _ProfileList(
+                [self._shown(profile, call) for profile in page], _token(page[-1].id, kind) if more else ""
+            )
+        )
 
     async def get_inference_profile(self, call: Call) -> Reply:
-        """One profile, by id or ARN."""
-        text = call.labels["inferenceProfileIdentifier"]
-        _check_identifier("inferenceProfileIdentifier", text, _PROFILE_IDENTIFIER)
-        for profile in self._profiles(call):
-            if text in (profile.inference_profile_id, profile.inference_profile_arn):
-                return _reply(profile)
-        # the name is AWS's; how it words the text is not known
-        raise ResourceNotFoundException("Inference profile not found.")
+        """One profile of either kind, by id or ARN."""
+        text, region, account = call.labels["inferenceProfileIdentifier"], call.region, call.principal.account
+        check_identifier(text)
+        system = system_profile(self._catalog, text, account, region)
+        if system is not None and self._catalog.ended(system.model, call.today):
+            raise not_found()
+        profile = system or application_profile(call.state, self._catalog, text, account, region)
+        if profile is None:
+            raise not_found()
+        return _reply(self._shown(profile, call))
 
     def _models(self, call: Call) -> Iterator[_FoundationModel]:
         """Where a model is available no source lists as a whole: it is where it can be invoked at all."""
@@ -289,7 +189,7 @@ class ControlPlane:
     ) -> _FoundationModel:
         life = model.lifecycle
         return _FoundationModel(
-            model_arn=self._model_arn(model, region),
+            model_arn=f"arn:{self._catalog.partition(region)}:bedrock:{region}::foundation-model/{model.id}",
             model_id=model.id,
             model_name=model.name,
             provider_name=model.provider,
@@ -303,22 +203,42 @@ class ControlPlane:
             ),
         )
 
-    def _profiles(self, call: Call) -> Iterator[_InferenceProfile]:
-        today = call.today
-        for profile in self._catalog.profiles_from(call.region):
-            if not self._catalog.ended(profile.model, today):
-                yield self._inference_profile(profile, call.region, call.principal.account)
+    def _profiles(self, call: Call, kind: str | None) -> list[AnyProfile]:
+        """What is listed: system profiles in the catalogue's order, then the account's own by their ids."""
+        profiles: list[AnyProfile] = []
+        if kind != _APPLICATION:
+            offered, today = self._catalog.profiles_from(call.region), call.today
+            profiles += [profile for profile in offered if not self._catalog.ended(profile.model, today)]
+        if kind != _SYSTEM:
+            profiles += application_profiles(call.state, call.principal.account, call.region)
+        return profiles
 
-    def _inference_profile(self, profile: Profile, region: str, account: str) -> _InferenceProfile:
-        # recorded: a global profile names the model without a region and in the source region
-        regions = ("", region) if profile.scope == "global" else profile.destinations(region)
+    def _shown(self, profile: AnyProfile, call: Call) -> _InferenceProfile:
+        if isinstance(profile, ApplicationProfile):
+            return self._application_profile(profile)
+        return self._system_profile(profile, call.region, call.principal.account)
+
+    def _application_profile(self, profile: ApplicationProfile) -> _InferenceProfile:
+        return _InferenceProfile(
+            inference_profile_name=profile.name,
+            description=profile.description,
+            inference_profile_arn=profile.arn,
+            models=self._reached(self._catalog.profile(profile.profile), profile.model, profile.region),
+            inference_profile_id=profile.id,
+            status="ACTIVE",
+            type=_APPLICATION,
+            created_at=_instant(profile.created),
+            updated_at=_instant(profile.updated),
+        )
+
+    def _system_profile(self, profile: Profile, region: str, account: str) -> _InferenceProfile:
         partition = self._catalog.partition(region)
         start = profile.model.lifecycle.start
         return _InferenceProfile(
             inference_profile_name=profile.name,
             description=_description(profile, region),
             inference_profile_arn=f"arn:{partition}:bedrock:{region}:{account}:inference-profile/{profile.id}",
-            models=[_ProfileModel(self._model_arn(profile.model, name, partition)) for name in regions],
+            models=self._reached(profile, profile.model.id, region),
             inference_profile_id=profile.id,
             status="ACTIVE",
             type=_SYSTEM,
@@ -327,9 +247,22 @@ class ControlPlane:
             updated_at=start,
         )
 
-    def _model_arn(self, model: Model, region: str, partition: str = "") -> str:
-        partition = partition or self._catalog.partition(region)
-        return f"arn:{partition}:bedrock:{region}::foundation-model/{model.id}"
+    def _reached(self, profile: Profile | None, model: str, region: str) -> list[_ProfileModel]:
+        """The model in each region a profile routes to; without one, in its own region."""
+        regions: Sequence[str] = (region,)
+        if profile is not None:
+            # recorded: a global profile names the model without a region and in the source region
+            regions = ("", region) if profile.scope == "global" else profile.destinations(region) or regions
+        partition = self._catalog.partition(region)
+        return [
+            _ProfileModel(f"arn:{partition}:bedrock:{name}::foundation-model/{model}") for name in regions
+        ]
+
+
+def _instant(nanoseconds: int) -> str:
+    """In the form that was recorded: `2026-07-13T14:00:42.680622107Z`."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 def _description(profile: Profile, region: str) -> str:
@@ -337,13 +270,13 @@ def _description(profile: Profile, region: str) -> str:
     _, _, model = profile.name.partition(" ")
     if profile.scope == "global":
         return f"Routes requests to {model} globally across all supported AWS Regions."
-    return f"Routes requests to {model} in {_listed(profile.destinations(region))}."
+    return f"Routes requests to {model} in {listed(profile.destinations(region))}."
 
 
-def _check_identifier(member: str, text: str, pattern: re.Pattern[str]) -> None:
+def _check_model_identifier(text: str) -> None:
     constraints = Constraints()
-    constraints.length(member, text, 1, 2048)
-    constraints.pattern(member, text, pattern)
+    constraints.length("modelIdentifier", text, 1, 2048)
+    constraints.pattern("modelIdentifier", text, _MODEL_IDENTIFIER)
     constraints.check()
 
 
@@ -370,13 +303,34 @@ def _model_filters(query: Mapping[str, str]) -> list[Callable[[_FoundationModel]
     return wanted
 
 
-def _after(token: str, kind: str | None, ids: Sequence[str]) -> int:
-    """Where the page after a token begins. Raises ValidationException for a token not of this listing."""
-    tokens = [_token(last, kind) for last in ids]
-    if token not in tokens:
-        # the name is AWS's; how it words the text is not known
-        raise ValidationException("The provided nextToken is invalid.")
-    return tokens.index(token) + 1
+def _after(token: str, kind: str | None, profiles: Sequence[AnyProfile]) -> int:
+    """Where the page after a token begins. Raises ValidationException for a token not of this listing.
+
+    An application profile that has been deleted since still tells where to go on.
+    """
+    last = _last(token, kind)
+    ids = [profile.id for profile in profiles]
+    if last in ids:
+        return ids.index(last) + 1
+    if is_short_id(last):
+        first = sum(isinstance(profile, Profile) for profile in profiles)
+        return bisect_right(ids, last, first)
+    raise _bad_token()
+
+
+def _last(token: str, kind: str | None) -> str:
+    try:
+        last = urlsafe_b64decode(token).decode().partition("/")[2]
+    except ValueError:
+        raise _bad_token() from None
+    if _token(last, kind) != token:
+        raise _bad_token()
+    return last
+
+
+def _bad_token() -> ValidationException:
+    # the name is AWS's; how it words the text is not known
+    return ValidationException("The provided nextToken is invalid.")
 
 
 def _token(last: str, kind: str | None) -> str:

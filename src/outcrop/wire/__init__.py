@@ -16,5 +16,6 @@ converse_citations          citations, both ways
 json_pointer                the pointers with which Converse picks from a reply
 sse, eventstream            streams: SSE, AWS's binary frames
 frames, chunks              what Bedrock puts into those, written and read
+profiles                    what the operations on application profiles and tags take
 faults, sts                 errors as replies; the sliver of STS, in XML
 """

@@ -40,6 +40,8 @@ class Operation(msgspec.Struct, frozen=True):
 # images of 3.75 MB or 5 documents of 4.5 MB per message, in base64, are what it may carry.
 _INVOKE = 25_000_000
 _CONVERSE = 128 * MIB
+# 200 tags of 128 and 256 characters each (botocore), as JSON
+_TAGS = 128 * 1024
 
 OPERATIONS = (
     Operation("InvokeModel", "bedrock-runtime", "POST", "/model/{modelId}/invoke", _INVOKE),
@@ -63,9 +65,28 @@ OPERATIONS = (
     Operation("GetFoundationModel", "bedrock", "GET", "/foundation-models/{modelIdentifier}"),
     Operation("ListInferenceProfiles", "bedrock", "GET", "/inference-profiles"),
     Operation("GetInferenceProfile", "bedrock", "GET", "/inference-profiles/{inferenceProfileIdentifier}"),
+    Operation("CreateInferenceProfile", "bedrock", "POST", "/inference-profiles", _TAGS),
+    Operation(
+        "DeleteInferenceProfile", "bedrock", "DELETE", "/inference-profiles/{inferenceProfileIdentifier}"
+    ),
+    Operation("TagResource", "bedrock", "POST", "/tagResource", _TAGS),
+    Operation("UntagResource", "bedrock", "POST", "/untagResource"),
+    Operation("ListTagsForResource", "bedrock", "POST", "/listTagsForResource"),
+    Operation(
+        "ListFoundationModelAgreementOffers",
+        "bedrock",
+        "GET",
+        "/list-foundation-model-agreement-offers/{modelId}",
+    ),
+    Operation("CreateFoundationModelAgreement", "bedrock", "POST", "/create-foundation-model-agreement"),
+    Operation("DeleteFoundationModelAgreement", "bedrock", "POST", "/delete-foundation-model-agreement"),
+    Operation("GetFoundationModelAvailability", "bedrock", "GET", "/foundation-model-availability/{modelId}"),
+    Operation("PutUseCaseForModelAccess", "bedrock", "POST", "/use-case-for-model-access"),
+    Operation("GetUseCaseForModelAccess", "bedrock", "GET", "/use-case-for-model-access"),
     # STS tells its operations apart by the form's Action, not by the path
     Operation("GetCallerIdentity", "sts", "POST", "/"),
     Operation("GetSessionToken", "sts", "POST", "/"),
+    Operation("AssumeRole", "sts", "POST", "/"),
 )
 
 BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
