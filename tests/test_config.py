@@ -255,3 +255,135 @@ def test_every_setting_says_what_it_wants_and_what_it_is_for():
 )
 def test_the_line_of_a_key_is_found(text: str, where: tuple[str, ...], line: int):
     assert line_of(text, where) == line
+
+
+TWO = """
+[engines.eu]
+kind = "messages"
+regions = ["eu-central-1", "eu-west-1"]
+models = ["claude-sonnet-4-5", "anthropic.claude-3-haiku-20240307-v1:0"]
+concurrent = 8
+requests_per_minute = 50
+
+[engines.eu.messages]
+base_url = "http://127.0.0.1:8000"
+api_key = "env:EU_KEY"
+
+[engines.rest]
+kind = "scripted"
+"""
+
+
+def test_engines_have_names_regions_and_the_same_settings_as_the_single_one():
+    written(TWO)
+    loaded = config.load(env={"OUTCROP_ENGINES__REST__TOKENS_PER_MINUTE": "9000"})
+    engines = loaded.settings.engines
+    assert list(engines) == ["eu", "rest"]
+    eu, rest = engines.values()
+    assert (eu.kind, eu.regions, eu.concurrent, eu.requests_per_minute) == (
+        "messages",
+        ("eu-central-1", "eu-west-1"),
+        8,
+        50,
+    )
+    assert eu.messages.base_url == "http://127.0.0.1:8000"
+    assert eu.messages.key({"EU_KEY": "k"}) == "k"
+    assert (rest.kind, rest.regions, rest.models, rest.tokens_per_minute) == ("scripted", (), (), 9000)
+    assert loaded.settings.placed == engines
+    assert loaded.origins["engines", "eu", "regions"].place == "outcrop.toml, line 4"
+    assert loaded.origins["engines", "rest", "tokens_per_minute"].kind == "environment"
+    assert loaded.origins["engines", "rest", "regions"].kind == "default"
+
+
+def test_the_single_engine_is_a_placed_one_by_its_kind():
+    written("[engine]\nkind = 'messages'\n[engine.messages]\nbase_url = 'http://127.0.0.1:1'\n")
+    (name, placed), *others = config.load(env={}).settings.placed.items()
+    assert (name, placed.kind, placed.messages.base_url) == ("messages", "messages", "http://127.0.0.1:1")
+    assert others == []
+
+
+def test_the_environment_alone_can_name_engines():
+    settings = config.load(
+        env={
+            "OUTCROP_ENGINES__A_1__KIND": "scripted",
+            "OUTCROP_ENGINES__A_1__REGIONS": "us-east-1, us-west-2",
+            "OUTCROP_ENGINES__B__MESSAGES__BASE_URL": "http://127.0.0.1:1",
+        }
+    ).settings
+    assert list(settings.engines) == ["a_1", "b"]
+    assert settings.engines["a_1"].regions == ("us-east-1", "us-west-2")
+    assert settings.engines["b"].messages.base_url == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what", "fix"),
+    [
+        ("[engines.eu]\nregons = []\n", 2, "[engines.eu] has no setting 'regons'", "Did you mean 'regions'?"),
+        ("[engines.eu]\nkind = 'cloud'\n", 2, "engines.eu.kind must be", 'default ("local")'),
+        ("[engines.eu]\nport = 1\n", 2, "[engines.eu] has no setting 'port'", "It belongs into [server]."),
+        ("[engines.eu.mesages]\n", 1, "[engines.eu] has no setting 'mesages'", "Did you mean 'messages'?"),
+        ("[engines]\neu = 'local'\n", 2, "engines.eu is a section", "Write [engines.eu] on a line"),
+        ("[engines.EU]\n", 1, "'EU' can't name an engine", "lowercase"),
+        ("[engines.a__b]\n", 1, "'a__b' can't name an engine", "single"),
+        ("[engins.eu]\n", 1, "has no section 'engins'", "Did you mean 'engines'?"),
+        ("[engines.eu]\nconcurrent = -1\n", 2, "a number, or 0 for unknown", "default (0)"),
+        ("[engines.eu]\nregions = ['eu-west-11']\n", 2, "engines.eu.regions", "Did you mean eu-west-1"),
+        ("[engines.eu]\nregions = ['eu']\n", 2, "no region 'eu'", "like us-west-2"),
+        ("[engines.eu]\nmodels = ['claude-sonet-4-5']\n", 2, "no model", "Did you mean claude-sonnet-4-5"),
+        ("[bedrock]\nresidency = ['europe']\n", 2, "bedrock.residency", "Geographies are"),
+        ("[engines.eu.messages]\napi_key = 'sk-ant-1'\n", 2, "a secret stands in the file", ""),
+    ],
+)
+def test_a_mistake_in_an_engine_is_told_with_its_line_and_its_mending(
+    text: str, line: int, what: str, fix: str
+):
+    error = refusal(text)
+    assert error.what.startswith(f"outcrop.toml, line {line}: ")
+    assert what in error.what
+    assert fix in error.fix
+
+
+def test_one_engine_and_several_contradict_each_other():
+    error = refusal(f"[engine]\nkind = 'local'\n{TWO}")
+    assert error.what.startswith("outcrop.toml, line 2: engine.kind is set, and there are [engines.eu], ")
+    assert (
+        "Drop what sets [engine] (outcrop.toml, line 2), or drop [engines.eu], [engines.rest]." in error.fix
+    )
+    written(TWO)
+    _, problems = config.check(env={}, flags={"engine.kind": ("--engine", "scripted")})
+    assert "--engine: engine.kind is set" in problems[0].what
+
+
+def test_variables_of_engines_are_refused_as_others_are():
+    error = refusal("", OUTCROP_ENGINES__EU__KND="local")
+    assert error.what == "OUTCROP_ENGINES__EU__KND: [engines.eu] has no setting 'knd'."
+    assert "names its section" in refusal("", OUTCROP_ENGINES="local").what
+    assert "OUTCROP_ENGINES__EU" in refusal("", OUTCROP_ENGINES__EU="local").what
+
+
+def test_what_is_hardly_meant_is_a_warning():
+    def told(text):
+        written(text)
+        return list(config.warnings(config.load(env={}).settings))
+
+    assert told("") == told(TWO) == []
+    only = "[engines.eu]\nregions = ['eu-west-1']\n"
+    (unserved,) = told(only)
+    assert "No engine stands in bedrock.region (us-west-2)" in unserved
+    bound = "[bedrock]\nregion = 'eu-west-1'\nresidency = ['eu']\n[engines.us]\nregions = ['us-east-1']\n"
+    (never,) = told(bound + only)
+    assert never.startswith("[engines.us] is never asked")
+
+
+def test_every_setting_of_an_engine_says_what_it_wants_and_what_it_is_for():
+    mine = [
+        setting
+        for where, setting in config.catalogue(["<name>"]).items()
+        if where[:2] == ("engines", "<name>")
+    ]
+    single = [where for where in config.catalogue() if where[:1] == ("engine",)]
+    assert {setting.where[2:] for setting in mine} >= {where[1:] for where in single}
+    for setting in mine:
+        assert setting.wanted
+        assert setting.purpose.endswith(".")
+        assert setting.variable.startswith("OUTCROP_ENGINES__<NAME>__")

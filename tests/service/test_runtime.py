@@ -13,23 +13,28 @@ from outcrop.errors import (
     ThrottlingException,
     ValidationException,
 )
-from outcrop.service.call import Call, Principal
-from outcrop.service.runtime import Runtime
+from outcrop.service.call import Call, Counted, Outcome, Principal, Target
+from outcrop.service.runtime import Runtime, through
 from outcrop.wire import frames
 from outcrop.wire.eventstream import FrameBuffer
 from outcrop.wire.http import Head
 from outcrop.wire.operations import BY_NAME
+from service.memory import MemorySnapshot
 
 SONNET = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
+PROFILE = Catalog.load().profile(SONNET)
 INVOKE = {
     "anthropic_version": "bedrock-2023-05-31",
     "max_tokens": 9,
     "messages": [{"role": "user", "content": "Hi"}],
 }
 CONVERSE = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
-BODIES = {"InvokeModel": INVOKE, "InvokeModelWithResponseStream": INVOKE} | dict.fromkeys(
-    ("Converse", "ConverseStream"), CONVERSE
-)
+COUNT = {"input": {"converse": CONVERSE}}
+BODIES = {
+    "CountTokens": COUNT,
+    "InvokeModel": INVOKE,
+    "InvokeModelWithResponseStream": INVOKE,
+} | dict.fromkeys(("Converse", "ConverseStream"), CONVERSE)
 STREAMS = ("InvokeModelWithResponseStream", "ConverseStream")
 START = Event("message_start", b'{"type":"message_start","message":{"role":"assistant","content":[]}}')
 DELTA = Event("content_block_delta", b'{"index":0,"delta":{"type":"text_delta","text":"Hel"}}')
@@ -49,6 +54,9 @@ class Engine:
         self.asked += 1
         return Stream(self._run()) if question.stream else Whole(self.whole)
 
+    async def count(self, question):
+        return 3
+
     async def _run(self):
         for event in self.events:
             yield [event]
@@ -67,15 +75,28 @@ def call(operation, headers, **more):
         request_id="id-1",
         received=1_766_000_000.0,
         began=5.0,
+        state=MemorySnapshot(),
+        target=Target(PROFILE.model, PROFILE),
     )
+
+
+def runtime_of(engine, *, region="us-east-2", simulated=False):
+    """A runtime whose questions all go to one engine."""
+
+    async def ask(call, question):
+        return Outcome(await engine.answer(question), region, engine.name, simulated)
+
+    async def count(call, question):
+        return Counted(await engine.count(question), region, engine.name, simulated)
+
+    return Runtime(ask, count, monotonic=lambda: 5.5, paddings=frames.no_paddings)
 
 
 def told(engine, operation, headers=None, **more):
     """The reply's body: whole, or the frames of its stream."""
 
     async def run():
-        runtime = Runtime(Catalog.load(), engine, monotonic=lambda: 5.5, paddings=frames.no_paddings)
-        reply = await runtime.handlers[operation](call(operation, headers or {}, **more))
+        reply = await runtime_of(engine).handlers[operation](call(operation, headers or {}, **more))
         if isinstance(reply.body, bytes):
             return json.loads(reply.body)
         buffer = FrameBuffer()
@@ -151,3 +172,47 @@ def test_nobody_is_answered_without_the_guardrail_that_was_asked_for(operation, 
     with pytest.raises(ValidationException, match="does not exist"):
         told(engine, operation, headers, **more)
     assert engine.asked == 0
+
+
+WHOLE = (
+    b'{"id":"m","type":"message","role":"assistant","model":"x","content":[{"type":"text","text":"Hi"}],'
+    b'"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":2}}'
+)
+
+
+@pytest.mark.parametrize("operation", list(BODIES))
+@pytest.mark.parametrize("simulated", [False, True])
+def test_every_reply_says_which_engine_answered_and_in_which_region(operation, simulated):
+    async def run():
+        runtime = runtime_of(Engine(START, whole=WHOLE), region="eu-west-3", simulated=simulated)
+        reply = await runtime.handlers[operation](call(operation, {}))
+        if not isinstance(reply.body, bytes):
+            await reply.body.aclose()
+        return {name: text for name, text in reply.headers.items() if name.startswith("x-outcrop-")}
+
+    said = {"x-outcrop-engine": "fake", "x-outcrop-region": "eu-west-3"}
+    assert asyncio.run(run()) == (said | {"x-outcrop-regions": "simulated"} if simulated else said)
+
+
+def test_asking_steps_wrap_the_question_the_outermost_first():
+    order = []
+
+    def step(name):
+        async def run(call, question, ask):
+            order.append(name)
+            outcome = await ask(call, question)
+            order.append(f"after {name}")
+            return outcome
+
+        return run
+
+    async def ask(call, question):
+        order.append("asked")
+        return "outcome"
+
+    assert asyncio.run(_awaited(through([step("reserve"), step("record")], ask)(None, None))) == "outcome"
+    assert order == ["reserve", "record", "asked", "after record", "after reserve"]
+
+
+async def _awaited(outcome):
+    return await outcome

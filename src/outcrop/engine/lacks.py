@@ -20,6 +20,11 @@ def refuse_lacks(body: dict[str, Any], lacks: AbstractSet[Lack]) -> None:
             raise ValidationException(found)
 
 
+def asks_for(body: dict[str, Any]) -> frozenset[Lack]:
+    """What a Messages request asks for that an engine might lack."""
+    return frozenset(lack for lack, _ in _asked(body))
+
+
 def _asked(body: dict[str, Any]) -> Iterator[tuple[Lack, str]]:
     """What a request asks for, each with the text that refuses it."""
     for block in _blocks(body):

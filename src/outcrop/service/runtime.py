@@ -1,7 +1,7 @@
 """The runtime operations: InvokeModel and Converse, whole and streaming, and CountTokens.
 
-Turns a call into a question in the one inner language (Messages), asks the engine, and turns the answer into
-what the operation replies. Knows AWS's headers and frames; not who the caller is, nor how the engine works.
+Turns a call into a question in the one inner language (Messages), has it asked, and turns the answer into
+what the operation replies. Knows AWS's headers and frames; not who the caller is, nor which engine is asked.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
 
-from outcrop.catalog import Catalog, Model
-from outcrop.engine import Engine, Events, Question, Stream, Whole
+from outcrop.catalog import Model
+from outcrop.engine import Events, Question, Stream, Whole
 from outcrop.errors import (
     Fault,
     InternalServerException,
@@ -21,8 +21,7 @@ from outcrop.errors import (
     ValidationException,
 )
 from outcrop.service import fault_log
-from outcrop.service.call import Call, Handler
-from outcrop.service.models import BareModelId, resolve, resolve_for_count
+from outcrop.service.call import Ask, AskStep, Call, Counted, Handler, Outcome, Target
 from outcrop.wire import converse, frames, messages, messages_reply
 from outcrop.wire.converse import ConverseRequest
 from outcrop.wire.converse_rules import MODEL_ERRORS
@@ -32,29 +31,44 @@ from outcrop.wire.messages_rules import check_meaning
 
 log = logging.getLogger("outcrop.service")
 
+Count: TypeAlias = Callable[[Call, Question], Awaitable[Counted]]
+
 _DELTA: Final = "content_block_delta"
 # The header with which InvokeModel asks for a guardrail (botocore).
 _GUARDRAIL: Final = "x-amzn-bedrock-guardrailidentifier"
 
 
-class Runtime:
-    """Answers the runtime operations with one engine.
+def through(steps: Sequence[AskStep], ask: Ask) -> Ask:
+    """`ask` inside of `steps`, the outermost first."""
+    for step in reversed(steps):
+        ask = _bound(step, ask)
+    return ask
 
-    `monotonic` gives seconds; `paddings` makes the endless values of `p` for one stream.
+
+def _bound(step: AskStep, ask: Ask) -> Ask:
+    def run(call: Call, question: Question) -> Awaitable[Outcome]:
+        return step(call, question, ask)
+
+    return run
+
+
+class Runtime:
+    """Answers the runtime operations of calls whose `target` is filled in.
+
+    `ask` gets a whole answer or a stream, `count` a number of tokens; both raise Fault. `monotonic` gives
+    seconds; `paddings` makes the endless values of `p` for one stream.
     """
 
     def __init__(
         self,
-        catalog: Catalog,
-        engine: Engine,
+        ask: Ask,
+        count: Count,
         *,
-        bare_model_id: BareModelId = "regional",
         monotonic: Callable[[], float],
         paddings: Callable[[], frames.Padding],
     ) -> None:
-        self._catalog = catalog
-        self._engine = engine
-        self._bare_model_id = bare_model_id
+        self._ask = ask
+        self._count = count
         self._monotonic = monotonic
         self._paddings = paddings
         self._stopping = False
@@ -74,80 +88,52 @@ class Runtime:
         """From now on a cancelled stream ends with an exception frame."""
         self._stopping = True
 
-    def _model(self, call: Call) -> Model:
-        asked, account = call.labels["modelId"], call.principal.account
-        return resolve(self._catalog, asked, call.region, call.today, self._bare_model_id, account).model
-
     async def invoke_model(self, call: Call) -> Reply:
         """A whole Messages reply, as the engine gave it; the token counts are in headers too."""
-        question = self._invoke_question(call, stream=False)
-        answer = await self._whole(question)
-        usage = messages_reply.read_whole(answer.body).usage
-        headers = {"content-type": JSON, **self._signed_by_engine()}
+        question = _invoke_question(call, stream=False)
+        outcome = await self._ask(call, question)
+        body = _whole(outcome)
+        usage = messages_reply.read_whole(body).usage
+        headers = {"content-type": JSON, **_origin(outcome)}
         headers["x-amzn-bedrock-invocation-latency"] = str(self._latency(call))
         headers["x-amzn-bedrock-input-token-count"] = str(usage.input_tokens)
         headers["x-amzn-bedrock-output-token-count"] = str(usage.output_tokens)
         if "prompt_caching" in question.model.features:
             headers["x-amzn-bedrock-cache-read-input-token-count"] = str(usage.cache_read_input_tokens)
             headers["x-amzn-bedrock-cache-write-input-token-count"] = str(usage.cache_creation_input_tokens)
-        return Reply(200, headers, answer.body)
+        return Reply(200, headers, body)
 
     async def invoke_model_with_response_stream(self, call: Call) -> Reply:
         """Messages events, each in a `chunk` frame; the last carries the invocation's metrics."""
-        question = self._invoke_question(call, stream=True)
-        events = await self._events(question)
+        question = _invoke_question(call, stream=True)
+        outcome = await self._ask(call, question)
+        pieces = self._chunks(call, question, _events(outcome))
         headers = {
             "content-type": EVENT_STREAM,
             "x-amzn-bedrock-content-type": JSON,
-            **self._signed_by_engine(),
+            **_origin(outcome),
         }
-        return Reply(200, headers, self._unbroken(call, self._chunks(call, question, events)))
+        return Reply(200, headers, self._unbroken(call, pieces))
 
     async def converse(self, call: Call) -> Reply:
         """A Converse reply made from the engine's Messages reply."""
-        request, question = self._converse_question(call, stream=False)
-        answer = await self._whole(question)
-        body = converse.from_message(answer.body, request, self._latency(call))
-        return Reply(200, {"content-type": JSON, **self._signed_by_engine()}, body)
+        request, question = _converse_question(call, stream=False)
+        outcome = await self._ask(call, question)
+        body = converse.from_message(_whole(outcome), request, self._latency(call))
+        return Reply(200, {"content-type": JSON, **_origin(outcome)}, body)
 
     async def converse_stream(self, call: Call) -> Reply:
         """Converse events made from the engine's Messages events."""
-        request, question = self._converse_question(call, stream=True)
-        events = await self._events(question)
-        pieces = self._translated(call, StreamTranslator(request), events)
-        headers = {"content-type": EVENT_STREAM, **self._signed_by_engine()}
+        request, question = _converse_question(call, stream=True)
+        outcome = await self._ask(call, question)
+        pieces = self._translated(call, StreamTranslator(request), _events(outcome))
+        headers = {"content-type": EVENT_STREAM, **_origin(outcome)}
         return Reply(200, headers, self._unbroken(call, pieces))
 
     async def count_tokens(self, call: Call) -> Reply:
         """How many tokens the input has: of an InvokeModel body, or of a Converse request."""
-        model = resolve_for_count(self._catalog, call.labels["modelId"], call.region, call.today)
-        question = self._count_question(call, model)
-        count = await self._engine.count(question)
-        headers = {"content-type": JSON, **self._signed_by_engine()}
-        return Reply(200, headers, b'{"inputTokens":%d}' % count)
-
-    def _invoke_question(self, call: Call, *, stream: bool) -> Question:
-        question = _from_messages(call, call.body, self._model(call), stream=stream)
-        _refuse_guardrail(call.head.headers.get(_GUARDRAIL))
-        return question
-
-    def _converse_question(self, call: Call, *, stream: bool) -> tuple[ConverseRequest, Question]:
-        request, question = _from_converse(call, call.body, self._model(call), stream=stream)
-        _refuse_guardrail((request.guardrail or {}).get("guardrailIdentifier"))
-        return request, question
-
-    def _count_question(self, call: Call, model: Model) -> Question:
-        kind, value = converse.read_count_input(call.body)
-        if kind == "invokeModel":
-            return _from_messages(call, value, model, stream=False)
-        return _from_converse(call, value, model, stream=False)[1]
-
-    async def _whole(self, question: Question) -> Whole:
-        # the engine's contract: whole unless a stream was asked for
-        return cast(Whole, await self._engine.answer(question))
-
-    async def _events(self, question: Question) -> Events:
-        return cast(Stream, await self._engine.answer(question)).events
+        counted = await self._count(call, _count_question(call))
+        return Reply(200, {"content-type": JSON, **_origin(counted)}, b'{"inputTokens":%d}' % counted.tokens)
 
     async def _chunks(self, call: Call, question: Question, events: Events) -> AsyncGenerator[bytes]:
         metrics = _Metrics(call, self._latency, caches="prompt_caching" in question.model.features)
@@ -196,9 +182,6 @@ class Runtime:
         """Milliseconds since the request's head was read."""
         return int((self._monotonic() - call.began) * 1000)
 
-    def _signed_by_engine(self) -> dict[str, str]:
-        return {"x-outcrop-engine": self._engine.name}
-
 
 class _Metrics:
     """Watches an invoke stream go by, and puts the invocation's metrics into its last event."""
@@ -221,6 +204,46 @@ class _Metrics:
         return messages_reply.with_metrics(
             data, self._tally.usage, latency, self._first_byte, caches=self._caches
         )
+
+
+def _whole(outcome: Outcome) -> bytes:
+    # the engine's contract: whole unless a stream was asked for
+    return cast(Whole, outcome.answer).body
+
+
+def _events(outcome: Outcome) -> Events:
+    return cast(Stream, outcome.answer).events
+
+
+def _origin(given: Outcome | Counted) -> dict[str, str]:
+    """Which engine answered, and in which region; a region that stands for itself only is said to."""
+    headers = {"x-outcrop-engine": given.engine, "x-outcrop-region": given.region}
+    if given.simulated:
+        headers["x-outcrop-regions"] = "simulated"
+    return headers
+
+
+def _model(call: Call) -> Model:
+    return cast(Target, call.target).model  # a step before has found it
+
+
+def _invoke_question(call: Call, *, stream: bool) -> Question:
+    question = _from_messages(call, call.body, _model(call), stream=stream)
+    _refuse_guardrail(call.head.headers.get(_GUARDRAIL))
+    return question
+
+
+def _converse_question(call: Call, *, stream: bool) -> tuple[ConverseRequest, Question]:
+    request, question = _from_converse(call, call.body, _model(call), stream=stream)
+    _refuse_guardrail((request.guardrail or {}).get("guardrailIdentifier"))
+    return request, question
+
+
+def _count_question(call: Call) -> Question:
+    kind, value = converse.read_count_input(call.body)
+    if kind == "invokeModel":
+        return _from_messages(call, value, _model(call), stream=False)
+    return _from_converse(call, value, _model(call), stream=False)[1]
 
 
 def _from_messages(call: Call, body: bytes, model: Model, *, stream: bool) -> Question:
