@@ -1,0 +1,80 @@
+"""The asking step that keeps a compact record of every call that was sent on: answered, failed or cut.
+
+What was refused before is not in it. Knows no file: the log is handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+
+from outcrop.catalog.prices import Tokens
+from outcrop.engine import Question
+from outcrop.errors import Fault, InternalServerException
+from outcrop.service import metering
+from outcrop.service.call import Ask, Call, Outcome
+from outcrop.store.calls import CallRecord
+
+
+class Log(Protocol):
+    """Where records go."""
+
+    def add(self, record: CallRecord) -> None:
+        """Take a record. Never waits, never raises."""
+
+
+class Recorder:
+    """Writes one record for each call, when its answer ends."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def record(self, call: Call, question: Question, ask: Ask) -> Outcome:
+        """Ask on, and record how it went: at once when it fails, else when the answer ends."""
+        try:
+            outcome = await ask(call, question)
+        except Fault as fault:
+            self._log.add(_record(call, None, None, fault, cut=False))
+            raise
+        except asyncio.CancelledError:
+            self._log.add(_record(call, None, None, None, cut=True))
+            raise
+        except Exception:  # a bug: the caller gets this fault for it, and so does the record
+            self._log.add(_record(call, None, None, InternalServerException(), cut=False))
+            raise
+
+        def add(tokens: Tokens | None, fault: Fault | None, cut: bool) -> None:
+            self._log.add(_record(call, outcome, tokens, fault, cut=cut))
+
+        return msgspec.structs.replace(outcome, answer=metering.watch(outcome.answer, add))
+
+
+def _record(
+    call: Call, outcome: Outcome | None, tokens: Tokens | None, fault: Fault | None, *, cut: bool
+) -> CallRecord:
+    who, target = call.principal, call.target
+    return CallRecord(
+        request_id=call.request_id,
+        received=call.received,
+        account=who.account,
+        principal=who.arn,
+        owner=who.owner,
+        key=who.key,
+        operation=call.operation.name,
+        model_id=call.labels.get("modelId", ""),
+        region=call.region,
+        status="failed" if fault is not None else "cut" if cut else "answered",
+        profile="" if target is None or target.profile is None else target.profile.id,
+        allowed=call.regions,
+        contacted=tuple(call.contacted),
+        destination="" if outcome is None else outcome.region,
+        engine="" if outcome is None else outcome.engine,
+        simulated=outcome is not None and outcome.simulated,
+        input_tokens=None if tokens is None else tokens.input,
+        output_tokens=None if tokens is None else tokens.output,
+        cache_read_tokens=None if tokens is None else tokens.cache_read,
+        cache_write_tokens=None if tokens is None else tokens.cache_write_5m + tokens.cache_write_1h,
+        error="" if fault is None else fault.name,
+    )
