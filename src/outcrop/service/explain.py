@@ -1,0 +1,452 @@
+"""What would happen to a call, step by step and in words, decided by the steps that decide it.
+
+    model id → policies → model access → residency → quota → destination       (then price and advice)
+
+The findings have the order of the steps, so the first "no" is what the caller reads. Knows every step of a
+call that runs a model (CountTokens runs none); makes none, contacts nobody, takes nothing from a quota. What
+only the running endpoint knows (which engine is sick at this moment) and only the call itself has (its
+address, how many tokens it asks for) is not in it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from outcrop.catalog import Catalog, Model, quotas
+from outcrop.catalog.prices import Tokens, cost
+from outcrop.engine import Question
+from outcrop.errors import AccessDeniedException, Fault, OutcropError, ThrottlingException
+from outcrop.ids import Arn
+from outcrop.service import naming
+from outcrop.service.access import Access
+from outcrop.service.call import Call, Principal, Target
+from outcrop.service.iam import texts
+from outcrop.service.iam.context import PASSING
+from outcrop.service.iam.decide import Decision, Request
+from outcrop.service.iam.step import Authoriser, Decided, layers_of
+from outcrop.service.identity import assumed_arn
+from outcrop.service.principals import AccessKey, ApiKey, Role, User
+from outcrop.service.profiles import ApplicationProfile
+from outcrop.service.quota.step import TEXTS, WORDS, Left, Quotas
+from outcrop.service.routing.dispatch import Dispatcher
+from outcrop.service.routing.places import Fleet
+from outcrop.service.routing.residency import Residency
+from outcrop.service.targets import BareModelId, Targets, listed, resolve, why_not
+from outcrop.store import Snapshot
+from outcrop.wire.http import Head
+from outcrop.wire.operations import BY_NAME
+
+Verdict: TypeAlias = Literal["yes", "no", "note"]
+
+_SESSION: Final = "explain"  # the session's name where a role is asked about
+_TEMPORARY: Final = "ASIA"  # what a session's access key id begins with, which policies can tell
+_EXAMPLE: Final = Tokens(input=10_000, output=1_000)
+_SHOWN: Final = 4  # resources that are named before "and N more"
+_LIMITS: Final = dict(zip(quotas.NAMES, TEXTS, strict=True))
+# What a policy can look at and only a real call has; its time is now.
+_UNKNOWN: Final = PASSING - {"aws:CurrentTime", "aws:EpochTime"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one step says: whether the call passes it ("note" decides nothing), why, and what to do if not."""
+
+    step: str
+    verdict: Verdict
+    text: str
+    details: tuple[str, ...] = ()
+    fix: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """All findings, in the order of the steps. `answered` is whether the call would be sent to an engine."""
+
+    answered: bool
+    findings: tuple[Finding, ...]
+
+
+class Explainer:
+    """Explains calls that run models. `quotas` is None where they are not enforced.
+
+    Of the fleet's engines only names and places count: none is asked.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        bare_model_id: BareModelId,
+        access: Access,
+        residency: Residency,
+        quotas: Quotas | None,
+        fleet: Fleet,
+    ) -> None:
+        self._catalog = catalog
+        self._bare_model_id = bare_model_id
+        self._targets = Targets(catalog, bare_model_id)
+        self._authoriser = Authoriser(catalog)
+        self._access = access
+        self._residency = residency
+        self._quotas = quotas
+        self._fleet = fleet
+
+    def explain(self, call: Call) -> Explanation:
+        """What would happen to `call`, which `asking` makes."""
+        try:
+            target = self._targets.target(call)
+        except Fault as fault:
+            return Explanation(False, (self._no_target(call, fault),))
+        if target is None:
+            raise ValueError(f"{call.operation.name} calls no model")
+        regions = self._residency.regions(call, target)
+        call = msgspec.structs.replace(call, target=target, regions=regions)
+        findings = (
+            self._meaning(call, target),
+            self._permission(call),
+            self._model_access(call, target.model),
+            self._bindings(call, target),
+            self._quota(call, target),
+            *self._destination(call, target),
+            *self._price(call, target),
+            *self._advice(call, target),
+        )
+        return Explanation(all(finding.verdict != "no" for finding in findings), findings)
+
+    def _no_target(self, call: Call, fault: Fault) -> Finding:
+        text, account = call.labels["modelId"], call.principal.account
+        made = call.state.get(ApplicationProfile, text)
+        if made is not None and (made.account, made.region) == (account, call.region):
+            copied = made.profile or made.model
+            why = why_not(self._catalog, copied, call.region, call.today, "refuse")
+            why = f"{text} is an application profile, copied from {copied}. {why}"
+        else:
+            why = why_not(self._catalog, text, call.region, call.today, self._bare_model_id)
+            # "" for a form that is right
+            why = why or f"Account {account} has no profile {text} in {call.region}."
+        fix = (
+            f"Use an id that is offered from {call.region}: ListInferenceProfiles and ListFoundationModels "
+            "name them all."
+        )
+        return Finding("model id", "no", why, (_answered(fault),), fix)
+
+    def _meaning(self, call: Call, target: Target) -> Finding:
+        asked, model, profile = call.labels["modelId"], target.model, target.profile
+        copied = ":application-inference-profile/" in target.arn
+        if profile is None:
+            meant = f"an application profile, copied from {model.id}:" if copied else ""
+            text = f"{asked} is {meant or model.name + ','} on demand: a call from {call.region} runs there."
+            return Finding("model id", "yes", text)
+        if copied:
+            meant = f"is an application profile, copied from {profile.id}"
+        else:
+            meant = "is a profile" if asked == profile.id else f"means {profile.id} here"
+        where = _some(target.destinations(call.region))
+        text = f"{asked} {meant} ({profile.name}): a call from {call.region} may run in {where}."
+        return Finding("model id", "yes", text)
+
+    def _permission(self, call: Call) -> Finding:
+        try:
+            decided = self._authoriser.explain(call)
+        except Fault as unreadable:  # a policy that is none
+            fix = "Put that policy anew: `outcrop users policy put`."
+            return Finding("policies", "no", f"{unreadable.reason}.", (_answered(unreadable),), fix)
+        unknown = _not_known(call)
+        refused = [(request, decision) for request, decision in decided if not decision.allowed]
+        if not refused:
+            text = "All that the call asks for is allowed."
+            return Finding("policies", "yes", text, (*_granted(decided), *unknown))
+        request, decision = refused[0]
+        fault = AccessDeniedException(texts.refusal(call.principal.arn, request, decision))
+        more = len(refused) - 1
+        also = f" Of the {len(decided)} things it asks for, {more} more are refused." if more else ""
+        text = f"{_why_refused(request, decision)}{also}"
+        return Finding("policies", "no", text, (_answered(fault), *unknown), _mended(call.principal, refused))
+
+    def _model_access(self, call: Call, model: Model) -> Finding:
+        standing = self._access.status(call.state, call.principal.account, model)
+        text = f"Account {call.principal.account} and {model.name}: {standing.state}."
+        fault = standing.refusal()
+        if fault is None:
+            return Finding("model access", "yes", text)
+        return Finding("model access", "no", text, (_answered(fault),), standing.next)
+
+    def _bindings(self, call: Call, target: Target) -> Finding:
+        bindings = self._residency.bindings(call.state, call.principal)
+        if not bindings:
+            return Finding("residency", "yes", "Neither endpoint nor account nor caller is bound to regions.")
+        bound = tuple(f"{binding}." for binding in bindings)
+        if call.regions:
+            text = f"Of these regions the bindings leave {_some(call.regions)}."
+            return Finding("residency", "yes", text, bound)
+        fault = AccessDeniedException(self._residency.refusal(call, target))
+        fix = (
+            "Call from a region and by an id that fit, or change what binds: `outcrop users bind` for callers"
+            " and accounts, the setting bedrock.residency for the endpoint."
+        )
+        return Finding("residency", "no", "It may run nowhere.", (*bound, _answered(fault)), fix)
+
+    def _quota(self, call: Call, target: Target) -> Finding:
+        account, model = call.principal.account, target.model
+        if self._quotas is None:
+            return Finding("quota", "note", "Quotas are not enforced (bedrock.quotas is false).")
+        left = self._quotas.left(call.state, account, model, call.region, target.kind, call.received)
+        told = (f"The {target.kind} quota of account {account} in {call.region}:", *map(_left, left))
+        empty = next((each for each in left if each.left == 0), None)
+        if empty is None:
+            text = (
+                "Something is left. A call takes its input and its max_tokens before it is sent, and is "
+                "refused (429) when that is more than what is left."
+            )
+            return Finding("quota", "yes", text, told)
+        name = _LIMITS[empty.quota]
+        fault = ThrottlingException(TEXTS["tokens_day" if empty.limit == 0 else name])
+        raised = f"`outcrop quota set {empty.quota} NUMBER --account {account}` raises the limit."
+        fix = raised if empty.limit == 0 else f"Wait until some come back, or raise it: {raised}"
+        return Finding("quota", "no", f"No {WORDS[name]} are left.", (*told, _answered(fault)), fix)
+
+    def _destination(self, call: Call, target: Target) -> Iterator[Finding]:
+        """Who may be asked, in which region; nothing where the call may run nowhere."""
+        if not call.regions:
+            return
+        found = self._fleet.candidates(target.model.id, call.regions, call.region)
+        if not found:
+            fault = _nobody(call, target.model)
+            text = f"No engine serves {target.model.id} in {_some(call.regions)}."
+            fix = "Give an engine that region and model: `regions` and `models` of `[engines.<name>]`."
+            yield Finding("destination", "no", text, (_answered(fault),), fix)
+            return
+        told = tuple(
+            f"{one.place.name} in {one.region}"
+            + (", which is simulated: this engine stands for every region" if one.place.simulated else "")
+            + "."
+            for one in found
+        )
+        text = f"It may be sent to {'one of these engines' if len(found) > 1 else 'this engine'}:"
+        yield Finding("destination", "yes", text, told)
+
+    def _price(self, call: Call, target: Target) -> Iterator[Finding]:
+        model = target.model
+        scope = "" if target.profile is None else target.profile.scope
+        here = cost(model.id, scope, _EXAMPLE, region=call.region)
+        if here is None:
+            yield Finding("price", "note", f"The catalogue has no price of {model.name} for this.")
+            return
+        details = [f"For example, as Bedrock charges it: {here}."]
+        everywhere = cost(model.id, "global", _EXAMPLE, region=call.region)
+        if everywhere is not None and self._global(call, target) is not None:
+            details.append(f"By the global profile: {everywhere}.")
+        yield Finding("price", "note", "This endpoint itself charges nothing.", tuple(details))
+
+    def _global(self, call: Call, target: Target) -> Target | None:
+        """The global profile, where it is another choice for this call."""
+        profile = self._catalog.profile(f"global.{target.model.id}")
+        if target.kind == "global" or profile is None or call.region not in profile.routes:
+            return None
+        return resolve(
+            self._catalog, profile.id, call.region, call.today, self._bare_model_id, call.principal.account
+        )
+
+    def _advice(self, call: Call, target: Target) -> Iterator[Finding]:
+        """When the global profile would be the better choice."""
+        other = self._global(call, target)
+        if other is None:
+            return
+        name = f"global.{target.model.id}"
+        more = set(self._residency.regions(call, other)).difference(call.regions)
+        if not more:
+            text = f"{name} would reach no other region: the bindings hold for it, too."
+        elif not self._allows(msgspec.structs.replace(call, target=other)):
+            text = f"{name} could run in {len(more)} more regions, but this caller's policies refuse it."
+        else:
+            text = f"{name} could run in {len(more)} more regions, and costs no more. Stay where data must."
+        yield Finding("advice", "note", text)
+
+    def _allows(self, call: Call) -> bool:
+        try:
+            return all(decision.allowed for _, decision in self._authoriser.explain(call))
+        except Fault:  # a policy that can't be read
+            return False
+
+
+def asking(
+    catalog: Catalog,
+    state: Snapshot,
+    *,
+    caller: Principal,
+    region: str,
+    model_id: str,
+    operation: str,
+    now: float,
+) -> Call:
+    """A call as `caller` would make it, to be explained. Raises OutcropError for an unknown region."""
+    if region not in catalog.regions:
+        raise OutcropError(f"Bedrock has no region {region!r}.", f"Regions: {', '.join(catalog.regions)}.")
+    # policies ask for more where an API key is used
+    headers = {"authorization": "Bearer"} if state.get(ApiKey, caller.key) else {}
+    return Call(
+        head=Head("POST", f"/model/{model_id}/{operation}", "", headers),
+        operation=BY_NAME[operation],
+        labels={"modelId": model_id},
+        body=b"",
+        principal=caller,
+        region=region,
+        request_id="",
+        received=now,
+        began=0,
+        state=state,
+    )
+
+
+def caller_named(state: Snapshot, named: str, account: str, now: float) -> Principal:
+    """Who is meant by an access key id, an API key's name, a user's name, or a user's, role's or session's ARN.
+
+    `account` is where a bare user's name is looked for. Raises OutcropError when nobody is, and for a key
+    that is revoked or, at `now` (epoch seconds), has expired: nothing of a call with it would be looked at.
+    """
+    key = state.get(AccessKey, named) or state.get(ApiKey, named)
+    if key is not None:
+        _check_usable(key, now)
+    owner = named if key is None else key.owner
+    session = _SESSION
+    if ":assumed-role/" in owner:
+        account, role_name, session = _session(owner)
+        owner = naming.role_arn(account, role_name)
+    elif not owner.startswith("arn:"):
+        owner = naming.user_arn(account, owner)
+    user, role = state.get(User, owner), state.get(Role, owner)
+    if user is not None:
+        return Principal(user.arn, user.user_id, user.account, "" if key is None else key.key, user.arn)
+    if role is not None:
+        arn = assumed_arn(role, session)
+        return Principal(arn, f"{role.role_id}:{session}", role.account, _TEMPORARY, role.arn)
+    raise OutcropError(
+        f"There is no key, user or role {named!r}.",
+        "See `outcrop keys list` and `outcrop users list`. A role is named by its ARN, temporary credentials "
+        "by whose they are.",
+    )
+
+
+def _session(arn: str) -> tuple[str, str, str]:
+    """Account, role and name of a role's session; empty words for what is none."""
+    try:
+        parsed = Arn.parse(arn)
+    except ValueError:
+        return "", "", ""
+    _, _, rest = parsed.resource.partition("/")
+    role, _, session = rest.partition("/")
+    return parsed.account, role, session
+
+
+def _check_usable(key: AccessKey | ApiKey, now: float) -> None:
+    expires = key.expires if isinstance(key, ApiKey) else None
+    state = "is revoked" if not key.enabled else "has expired" if expires and expires <= now else ""
+    if state:
+        raise OutcropError(f"The key {key.key} {state}: every call with it is refused.", "Use another key.")
+
+
+def _answered(fault: Fault) -> str:
+    return f"The caller reads: {fault.status} {fault.name}: {fault.text}"
+
+
+def _nobody(call: Call, model: Model) -> Fault:
+    """What a dispatcher without engines answers: it has nobody to ask, so there is nothing to wait for."""
+    nowhere = Dispatcher(Fleet(()), monotonic=time.monotonic, randomness=random.random)
+    answering = nowhere.answer(call, Question(model, {}, stream=False))
+    try:
+        answering.send(None)
+    except Fault as fault:
+        return fault
+    raise AssertionError("an empty fleet has answered")
+
+
+def _not_known(call: Call) -> tuple[str, ...]:
+    """What the caller's policies look at and only a real call has."""
+    read = sorted(layers_of(call.state, call.principal).reads & _UNKNOWN)
+    if not read:
+        return ()
+    return (f"The policies look at {listed(read)}, which only a real call has: here nothing is known of it.",)
+
+
+def _granted(decided: Decided) -> tuple[str, ...]:
+    """What each statement allows, one line for each."""
+    by: dict[tuple[str, str], list[str]] = {}
+    for request, decision in decided:
+        statement = f"Policy {decision.policy}, statement {decision.sid or decision.statement}"
+        by.setdefault((statement, request.action), []).append(_named(request.resource))
+    return tuple(f"{statement}, allows {action} on {_some(on)}." for (statement, action), on in by.items())
+
+
+def _named(resource: str) -> str:
+    """An ARN as a person says it."""
+    _, _, tail = resource.partition(":bedrock:")
+    region, _, rest = tail.partition(":")
+    if rest.startswith(":foundation-model/"):
+        return f"the model in {region or 'any region'}"
+    return "the profile" if "inference-profile/" in rest else resource
+
+
+def _why_refused(request: Request, decision: Decision) -> str:
+    by = ""
+    if decision.policy:
+        by = f" (policy {decision.policy}, statement {decision.sid or decision.statement})"
+    return f"{request.action} on {request.resource} is refused {texts.because(request, decision)}{by}."
+
+
+def _mended(principal: Principal, refused: list[tuple[Request, Decision]]) -> str:
+    """What to change so that the requests are allowed that are refused as the first one is."""
+    _, decision = refused[0]
+    whose = _flags(principal.owner or principal.arn, decision.layer)
+    if decision.layer == "session":
+        return "Ask for the session with a wider policy of its own, or with none."
+    if decision.reason == "explicit deny":
+        shown = f"outcrop users policy show {decision.policy} {whose}"
+        if decision.layer == "boundary":
+            shown = f"outcrop users policy list {whose} --output json"
+        return (
+            f"A deny always wins: change that statement (`{shown}` prints it), or use an id whose "
+            "destinations leave out what it denies."
+        )
+    least = f"what has to be allowed: {_policy(refused)}"
+    if decision.layer == "boundary":
+        return f"Widen the boundary (`outcrop users boundary FILE {whose}`); {least}"
+    return f"Put a policy (`outcrop users policy put NAME FILE {whose}`); {least}"
+
+
+def _flags(owner: str, layer: str) -> str:
+    """How the commands name whose policies a layer is."""
+    arn = Arn.parse(owner)
+    kind, _, name = arn.resource.partition("/")
+    account = f"--account {arn.account}"
+    return account if layer == "account" else f"--{kind} {name} {account}"
+
+
+def _policy(refused: list[tuple[Request, Decision]]) -> str:
+    """The least that a policy of the first one's layer has to say for all of these requests."""
+    layer = refused[0][1].layer
+    resources: dict[str, list[str]] = {}
+    for request, decision in refused:
+        if decision.layer == layer and decision.reason == "implicit deny":
+            resources.setdefault(request.action, []).append(request.resource)
+    statements = [
+        {"Effect": "Allow", "Action": action, "Resource": list(dict.fromkeys(named))}
+        for action, named in resources.items()
+    ]
+    return msgspec.json.encode({"Version": "2012-10-17", "Statement": statements}).decode()
+
+
+def _left(each: Left) -> str:
+    what = WORDS[_LIMITS[each.quota]]
+    if each.limit is None:
+        return f"{what}: no limit, {each.used:,} used."
+    return f"{what}: {each.left:,} left of {each.limit:,} ({each.origin})."
+
+
+def _some(words: tuple[str, ...] | list[str]) -> str:
+    """All of a short list; of a long one the first, and how many more there are."""
+    if len(words) <= 2 * _SHOWN:
+        return listed(words)
+    return f"{', '.join(words[:_SHOWN])} and {len(words) - _SHOWN} more"
