@@ -21,8 +21,8 @@ serve: $(STAMP) ## run the endpoint on this machine
 test: $(STAMP) clients ## run all tests, those with real clients too
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-prove: $(STAMP) clients ## the long proofs: hostile clients and servers in the numbers that were promised
-	OUTCROP_PROVE=1 $(BIN)/pytest -n0 tests/test_hostile.py tests/client $(PYTEST_ARGS)
+prove: $(STAMP) clients ## the long proofs: hostile clients, kills, and random cases in the numbers that were promised
+	OUTCROP_PROVE=1 $(BIN)/pytest -n0 tests/test_hostile.py tests/client tests/store tests/service $(PYTEST_ARGS)
 
 clients: $(STAMP) ## install the clients that only the tests use (Node packages)
 	@$(BIN)/python -m tests.clients.setup

@@ -7,6 +7,7 @@ A test fails when a page is not what this draws, so whoever changes a table runs
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]  # the rows of ref
 from clients.refusals import SECTIONS  # noqa: E402
 from outcrop import config, errors  # noqa: E402
 from outcrop.cli.group import ABOUT, COMMANDS, outcrop  # noqa: E402
-from outcrop.config import Setting, Settings  # noqa: E402
+from outcrop.config import Placed, Setting, Settings  # noqa: E402
 from outcrop.errors import Fault  # noqa: E402
 from outcrop.wire import sts  # noqa: E402
 from outcrop.wire.operations import MIB, OPERATIONS, Operation  # noqa: E402
@@ -38,10 +39,23 @@ NOTES = {
     "CountTokens": "Takes a bare id or its ARN, as AWS does, never a profile. The scripted engine estimates.",
     "ListFoundationModels": "All four filters; `byProvider` in any case. Lists what the call's region has.",
     "GetFoundationModel": "By id or ARN.",
-    "ListInferenceProfiles": "Pages and `type`. System profiles only; none can be created yet.",
+    "ListInferenceProfiles": "Pages and `type`; the account's own profiles too.",
     "GetInferenceProfile": "By id or ARN.",
+    "CreateInferenceProfile": "From a model's or a system profile's ARN, with tags and a client token.",
+    "DeleteInferenceProfile": "By id or ARN, an application profile only.",
+    "TagResource": "Of application profiles, up to 200 tags.",
+    "UntagResource": "Of application profiles.",
+    "ListTagsForResource": "Of application profiles.",
+    "ListFoundationModelAgreementOffers": "One offer a model, with Bedrock's prices in the call's region.",
+    "CreateFoundationModelAgreement": "Gives the account the model: [access.md](access.md).",
+    "DeleteFoundationModelAgreement": "Where access is open, the next call makes it anew, as at AWS.",
+    "GetFoundationModelAvailability": "How the account stands with a model.",
+    "PutUseCaseForModelAccess": "The use-case form, once an account; its fields are checked.",
+    "GetUseCaseForModelAccess": "The form as it was put.",
     "GetCallerIdentity": "Whoever signed.",
     "GetSessionToken": "Temporary credentials, 15 minutes to 36 hours.",
+    "AssumeRole": "A role's session, 15 minutes to the role's longest (an hour where a role assumes a role), "
+    "with `ExternalId` and `Policy`. No tags, no managed policies, no source identity.",
 }
 
 SECTION_NAMES = {
@@ -51,6 +65,7 @@ SECTION_NAMES = {
     ("engine", "local"): "engine.local",
     ("engine", "messages"): "engine.messages",
     ("engine", "scripted"): "engine.scripted",
+    ("engines", "<name>"): "engines.<name>",
     ("data",): "data",
 }
 
@@ -201,11 +216,16 @@ A mistake is told with its line and what to do about it, and the command ends wi
 A path in the file is relative to the file. A secret never stands in the file: write `env:NAME` or
 `file:/path`. In an environment variable a list is written with commas, a table as TOML:
 `OUTCROP_ENGINE__MESSAGES__MODELS='{"anthropic.claude-…" = "name"}'`.
+
+Several engines, each in regions of its own, take the place of `[engine]`:
 """
+    yield "```toml"
+    yield PLACED.strip()
+    yield "```\n"
     for where, name in SECTION_NAMES.items():
         section = _section_type(where)
         yield f"## [{name}]\n"
-        yield f"{(section.__doc__ or '').strip()}\n"
+        yield f"{inspect.cleandoc(section.__doc__ or '')}\n"
         rows = [_setting(setting, flags) for setting in _settings_in(where)]
         yield from _table(["setting", "default", "takes", "what for", "variable, flag"], rows)
 
@@ -231,15 +251,31 @@ lacks = ["images", "documents"]
 """
 
 
+PLACED = """
+[engines.frankfurt]
+kind = "messages"
+regions = ["eu-central-1", "eu-west-1"]
+models = ["claude-sonnet-4-5", "claude-haiku-4-5"]
+requests_per_minute = 50
+
+[engines.frankfurt.messages]
+base_url = "http://10.0.0.7:8000"
+
+[engines.ohio]
+kind = "messages"
+regions = ["us-east-2"]
+"""
+
+
 def _section_type(where: tuple[str, ...]) -> type[Struct]:
-    value: object = Settings()
+    value: object = Settings(engines={"<name>": Placed()})
     for name in where:
-        value = getattr(value, name)
+        value = value[name] if isinstance(value, dict) else getattr(value, name)
     return type(value)  # type: ignore[return-value]
 
 
 def _settings_in(where: tuple[str, ...]) -> list[Setting]:
-    return [setting for setting in config.catalogue().values() if setting.where[:-1] == where]
+    return [setting for setting in config.catalogue(["<name>"]).values() if setting.where[:-1] == where]
 
 
 def _flags() -> dict[str, str]:

@@ -59,11 +59,13 @@ def test_every_setting_is_described_with_its_variable_and_purpose():
         assert f"## [{'.'.join(setting.where[:-1])}]" in page
 
 
-def test_the_example_of_a_configuration_is_right(tmp_path):
-    (block,) = [block for block in blocks("docs/configuration.md") if block.language == "toml"]
-    path = tmp_path / "outcrop.toml"
-    path.write_text(block.text, encoding="utf-8")
-    assert config.check(path, env={})[1] == []
+def test_the_examples_of_a_configuration_are_right(tmp_path):
+    examples = [block for block in blocks("docs/configuration.md") if block.language == "toml"]
+    assert len(examples) == 2
+    for block in examples:
+        path = tmp_path / "outcrop.toml"
+        path.write_text(block.text, encoding="utf-8")
+        assert config.check(path, env={})[1] == []
 
 
 def test_every_command_and_every_flag_is_described():
