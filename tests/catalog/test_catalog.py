@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from guide_table import GUIDE, PLACES
 from outcrop import catalog as module
 from outcrop.catalog import INFERENCE_PROFILE, ON_DEMAND, Catalog, Model, facts
 from outcrop.errors import ConfigError
@@ -21,20 +22,6 @@ from outcrop.ids import SCOPES, ModelId, is_region
 TODAY = date(2026, 11, 24)
 EDITIONS = ("guide", "2026-11")
 
-# The guide's table ("Ya" as the letter of a column), and `au` where its text adds Australia.
-COLUMNS = ("global", "us", "eu", "jp", "apac", "au")
-GUIDE = {
-    "anthropic.claude-sonnet-4-5-20250929-v1:0": {"global", "us", "eu", "jp", "au"},
-    "anthropic.claude-sonnet-4-20250514-v1:0": {"global", "us", "eu", "apac"},
-    "anthropic.claude-3-7-sonnet-20250219-v1:0": {"us", "eu", "apac"},
-    "anthropic.claude-opus-4-5-20251101-v1:0": {"global", "us", "eu"},
-    "anthropic.claude-opus-4-1-20250805-v1:0": {"us"},
-    "anthropic.claude-opus-4-20250514-v1:0": {"us"},
-    "anthropic.claude-3-opus-20240229-v1:0": {"us"},
-    "anthropic.claude-haiku-4-5-20251001-v1:0": {"global", "us", "eu", "au"},
-    "anthropic.claude-3-5-haiku-20241022-v1:0": {"us"},
-    "anthropic.claude-3-haiku-20240307-v1:0": {"us", "eu", "apac"},
-}
 DEPRECATED = {
     "anthropic.claude-3-7-sonnet-20250219-v1:0": date(2025, 10, 28),
     "anthropic.claude-3-opus-20240229-v1:0": date(2025, 6, 30),
@@ -53,7 +40,7 @@ def model_of(catalog: Catalog, base: str) -> Model:
     return model
 
 
-@pytest.mark.parametrize("scope", COLUMNS)
+@pytest.mark.parametrize("scope", PLACES)
 @pytest.mark.parametrize("base", GUIDE)
 def test_the_guides_table_of_prefixes_holds_cell_by_cell(base: str, scope: str) -> None:
     assert (Catalog.load().profile(f"{scope}.{base}") is not None) == (scope in GUIDE[base])

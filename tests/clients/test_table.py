@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from clients.conftest import NODE_FOLDER
 from documents import read
+from guide_table import GUIDE, PLACES, SONNET_45
 from programs import run
 
 ONCE = Config(retries={"total_max_attempts": 1})
@@ -29,30 +30,6 @@ BODY = json.dumps(
 INVALID = "The provided model identifier is invalid."
 NOT_ON_DEMAND = "with on-demand throughput isn\N{RIGHT SINGLE QUOTATION MARK}t supported."
 
-# The guide's columns and, from its text ("US, EU, Japan and Australia"), `au`, which its table leaves out.
-SCOPES = ("global", "us", "eu", "jp", "apac", "au")
-TABLE = {
-    "anthropic.claude-sonnet-4-5-20250929-v1:0": {"global", "us", "eu", "jp", "au"},
-    "anthropic.claude-sonnet-4-20250514-v1:0": {"global", "us", "eu", "apac"},
-    "anthropic.claude-3-7-sonnet-20250219-v1:0": {"us", "eu", "apac"},
-    "anthropic.claude-opus-4-5-20251101-v1:0": {"global", "us", "eu"},
-    "anthropic.claude-opus-4-1-20250805-v1:0": {"us"},
-    "anthropic.claude-opus-4-20250514-v1:0": {"us"},
-    "anthropic.claude-3-opus-20240229-v1:0": {"us"},
-    "anthropic.claude-haiku-4-5-20251001-v1:0": {"global", "us", "eu", "au"},
-    "anthropic.claude-3-5-haiku-20241022-v1:0": {"us"},
-    "anthropic.claude-3-haiku-20240307-v1:0": {"us", "eu", "apac"},
-}
-SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
-# a region of each geography
-REGIONS = {
-    "global": "us-east-1",
-    "us": "us-west-2",
-    "eu": "eu-central-1",
-    "jp": "ap-northeast-1",
-    "apac": "ap-northeast-1",
-    "au": "ap-southeast-2",
-}
 # which geographies a region is of: a bare id means the profile of one of them
 GEOGRAPHIES = {
     "us-west-2": {"us"},
@@ -60,8 +37,8 @@ GEOGRAPHIES = {
     "ap-northeast-1": {"jp", "apac"},
     "ap-southeast-2": {"au", "apac"},
 }
-CELLS = [(base, scope) for base in TABLE for scope in SCOPES]
-BARE = [(base, region) for base in TABLE for region in GEOGRAPHIES]
+CELLS = [(base, scope) for base in GUIDE for scope in PLACES]
+BARE = [(base, region) for base in GUIDE for region in GEOGRAPHIES]
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +92,15 @@ def test_this_is_the_guides_table():
         line[1]: {scope for scope, cell in zip(columns, line[2:], strict=True) if cell.strip(" |") == "yes"}
         for line in lines[2:]
     }
-    assert {base: scopes - {"au"} for base, scopes in TABLE.items()} == guide
-    assert (*columns, "au") == SCOPES
+    assert {base: scopes - {"au"} for base, scopes in GUIDE.items()} == guide
+    assert (*columns, "au") == tuple(PLACES)
 
 
 @pytest.mark.parametrize(("base", "scope"), CELLS)
 def test_a_prefix_is_listed_and_callable_exactly_where_the_table_says_so(base, scope, endpoint, clients):
     model = f"{scope}.{base}"
-    bedrock, runtime = clients(REGIONS[scope])
-    if scope in TABLE[base]:
+    bedrock, runtime = clients(PLACES[scope])
+    if scope in GUIDE[base]:
         arn = listed(bedrock)[model]["inferenceProfileArn"]
         for name in (model, arn):
             assert converse(runtime, name) == invoke(runtime, name) == ANSWER
@@ -142,17 +119,17 @@ def test_a_bare_id_is_callable_where_its_geography_has_the_model(base, region, e
     bedrock, runtime = clients(region)
     models = {one["modelId"]: one for one in bedrock.list_foundation_models()["modelSummaries"]}
     offered = [name for name in listed(bedrock) if name.endswith(f".{base}")]
-    if TABLE[base] & GEOGRAPHIES[region]:
+    if GUIDE[base] & GEOGRAPHIES[region]:
         for name in (base, models[base]["modelArn"]):
             assert converse(runtime, name) == invoke(runtime, name) == ANSWER
         assert {question.model.id for question in endpoint.answers.questions} == {base}
         return
-    holders = offered or [f"{scope}.{base}" for scope in TABLE[base]]
+    holders = offered or [f"{scope}.{base}" for scope in GUIDE[base]]
     for ask in (converse, invoke):
         text = refusal(ask, runtime, base)
         assert f"Invocation of model ID {base} {NOT_ON_DEMAND}" in text
         assert all(profile in text for profile in holders)
-    assert (base in models) == bool(offered) == ("global" in TABLE[base])
+    assert (base in models) == bool(offered) == ("global" in GUIDE[base])
     assert endpoint.answers.questions == []
 
 
@@ -161,7 +138,7 @@ def test_a_bare_id_is_callable_where_its_geography_has_the_model(base, region, e
 )
 def test_a_geography_without_the_callers_region_is_an_invalid_identifier(scope, region, clients):
     bedrock, runtime = clients(region)
-    model = f"{scope}.{SONNET}"
+    model = f"{scope}.{SONNET_45}"
     assert model not in listed(bedrock)
     assert refusal(converse, runtime, model) == refusal(invoke, runtime, model) == INVALID
 
@@ -174,7 +151,7 @@ def region_of(model_arn):
 
 
 KINDS = [
-    pytest.param(f"{prefix}{SONNET}", region, id=f"{prefix or 'regional'}-{region}")
+    pytest.param(f"{prefix}{SONNET_45}", region, id=f"{prefix or 'regional'}-{region}")
     for prefix in ("global.", "")
     for region in GEOGRAPHIES
 ]
@@ -184,7 +161,9 @@ KINDS = [
 def test_boto3(model, region, client_env, clients):
     bedrock, runtime = clients(region)
     assert converse(runtime, model) == invoke(runtime, model) == ANSWER
-    if model == SONNET:  # the bare id is the profile of the geography: it is answered in one of its regions
+    if (
+        model == SONNET_45
+    ):  # the bare id is the profile of the geography: it is answered in one of its regions
         profiles = {scope: listed(bedrock).get(f"{scope}.{model}") for scope in GEOGRAPHIES[region]}
         [profile] = filter(None, profiles.values())
         reply = runtime.converse(modelId=model, messages=MESSAGES)
@@ -199,14 +178,14 @@ def test_anthropic(model, region, client_env):
         model=model, max_tokens=256, messages=[{"role": "user", "content": "Hello, world"}]
     )
     assert message.content[0].text == ANSWER
-    assert client_env.answers.questions[-1].model.id == SONNET
+    assert client_env.answers.questions[-1].model.id == SONNET_45
 
 
 @pytest.mark.parametrize(("model", "region"), KINDS)
 def test_typescript(model, region, node, endpoint):
     done = run([node, "profiles.mjs", "messages", model], endpoint.env(AWS_REGION=region), cwd=NODE_FOLDER)
     assert json.loads(done.stdout) == {"text": ANSWER}, done.stderr
-    assert endpoint.answers.questions[-1].model.id == SONNET
+    assert endpoint.answers.questions[-1].model.id == SONNET_45
 
 
 def test_what_the_table_has_not_is_told_in_each_clients_way(node, client_env):

@@ -17,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from guide_table import HAIKU_3, HAIKU_35, OPUS_41, SONNET_4, SONNET_45
 from outcrop.catalog import Catalog
 from outcrop.errors import Fault, TooManyTagsException
 from outcrop.service.models import ControlPlane
@@ -24,17 +25,7 @@ from outcrop.service.profiles import MOST_PROFILES, ApplicationProfile, Profiles
 from outcrop.store.sqlite import SqliteStore
 from outcrop.wire import faults
 from service import calls
-from service.calls import (
-    ACCOUNT,
-    HAIKU_3,
-    HAIKU_35,
-    NOON,
-    OPUS_41,
-    OTHER_ACCOUNT,
-    SONNET_4,
-    SONNET_45,
-    call,
-)
+from service.calls import ACCOUNT, NOON, OTHER_ACCOUNT, call
 from service.memory import MemoryStore
 
 GUIDE = Catalog.load("guide")

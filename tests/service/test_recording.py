@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 import pytest
 
+from guide_table import SONNET_45
 from outcrop.catalog import Catalog
 from outcrop.engine import Question, Stream, Whole
 from outcrop.errors import ModelErrorException
@@ -18,7 +19,7 @@ from outcrop.service.recording import Recorder
 from outcrop.store.calls import CallRecord
 from outcrop.store.counters import Counters
 from outcrop.wire.messages_reply import Tally, event
-from service.calls import ACCOUNT, SONNET_45, call
+from service.calls import ACCOUNT, call
 
 CATALOG = Catalog.load()
 MODEL = CATALOG.model(SONNET_45)

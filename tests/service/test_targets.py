@@ -11,6 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guide_table import (
+    GUIDE,
+    HAIKU_3,
+    HAIKU_35,
+    OPUS_3,
+    OPUS_41,
+    OPUS_45,
+    PLACES,
+    SONNET_4,
+    SONNET_37,
+    SONNET_45,
+)
 from outcrop.catalog import Catalog
 from outcrop.errors import Fault, ResourceNotFoundException, ValidationException
 from outcrop.ids import SCOPES
@@ -19,25 +31,7 @@ from outcrop.service.profiles import ApplicationProfile
 from outcrop.service.targets import BareModelId, Targets, resolve, resolve_for_count, why_not
 from outcrop.wire.http import Reply
 from outcrop.wire.operations import OPERATIONS
-from service.calls import (
-    ACCOUNT,
-    END_OF_LIFE,
-    GUIDE,
-    HAIKU_3,
-    HAIKU_35,
-    INVALID,
-    NOT_ON_DEMAND,
-    OPUS_3,
-    OPUS_41,
-    OPUS_45,
-    OTHER_ACCOUNT,
-    PLACES,
-    SONNET_4,
-    SONNET_37,
-    SONNET_45,
-    TODAY,
-    call,
-)
+from service.calls import ACCOUNT, END_OF_LIFE, INVALID, NOT_ON_DEMAND, OTHER_ACCOUNT, TODAY, call
 from service.memory import MemorySnapshot, MemoryStore
 
 GUIDES = Catalog.load("guide")
@@ -61,7 +55,7 @@ def newest() -> Catalog:
 @pytest.mark.parametrize("base", GUIDE)
 def test_the_guides_table_is_what_can_be_called(guide: Catalog, base: str, scope: str) -> None:
     text, region = f"{scope}.{base}", PLACES[scope]
-    if scope in GUIDE[base].split():
+    if scope in GUIDE[base]:
         target = resolve(guide, text, region, TODAY)
         assert target.model.id == base
         assert target.profile is not None

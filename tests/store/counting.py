@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from guide_table import SONNET_45
 from outcrop.catalog import Catalog
 from outcrop.engine import Question, Whole
 from outcrop.errors import ThrottlingException
@@ -17,7 +18,7 @@ from outcrop.service.quota import estimate
 from outcrop.service.quota.limits import QuotaLimit
 from outcrop.service.quota.step import Quotas
 from outcrop.store.counters import Amounts, Counters, Limits
-from service.calls import ACCOUNT, SONNET_45, call
+from service.calls import ACCOUNT, call
 from service.memory import MemorySnapshot
 
 NOW = 1_800_000_000.0
