@@ -143,7 +143,7 @@ def test_a_model_or_an_account_that_is_not_here(cli, command: str, state):
     assert "There is no model 'claude-sonet-4-5'." in refused.stderr
     assert "Did you mean 'claude-sonnet-4-5'?" in refused.stderr
     refused = cli("access", command, "--model", "all", "--account", "111111111111", code=1)
-    assert "There is no account 111111111111 here." in refused.stderr
+    assert "There is no account '111111111111'" in refused.stderr
     cli("access", command, code=2)
     assert state().all(Agreement) == ()
 

@@ -36,11 +36,11 @@ class Claim:
 class Story:
     """A service whose every part writes down that it was asked."""
 
-    def __init__(self, *, snapshot=None, examine=None, verify=None, answer=None, steps=()):
-        self.journal = []
+    def __init__(self, *, snapshot=None, examine=None, verify=None, answer=None, steps=(), slow=0.0):
+        self.journal, self.slow, self.now = [], slow, 5.0
         self.faults = {"snapshot": snapshot, "examine": examine, "verify": verify, "answer": answer}
         ids = itertools.count(1)
-        clock = Clock(lambda: 1_000.0, lambda: 5.0, lambda: f"id-{next(ids)}")
+        clock = Clock(lambda: 1_000.0, lambda: self.now, lambda: f"id-{next(ids)}")
         handlers = {"InvokeModel": self.answer}
         self.snapshots = itertools.count(1)
         self.service = Service(self, self, handlers, clock, [self.step(name) for name in steps])
@@ -58,6 +58,7 @@ class Story:
 
     async def read_body(self, limit):
         self.journal.append(f"read up to {limit}")
+        self.now += self.slow
         return b"body"
 
     async def answer(self, call):
@@ -159,3 +160,23 @@ def test_a_state_that_cannot_be_read_is_no_bug_and_its_reason_is_for_the_log(whe
 def test_leaving_clients_cancel_and_cancellation_passes():
     with pytest.raises(asyncio.CancelledError):
         Story(answer=asyncio.CancelledError()).tell()
+
+
+def test_whoever_is_revoked_while_a_slow_body_comes_is_refused():
+    """Else a stolen key's requests, begun and held back, would be answered hours after its end."""
+    story = Story(slow=1.5, steps=("quota",))
+
+    def examine(head, operation, now, region, state):
+        if state == "state 2":
+            raise UnrecognizedClientException
+        return Claim(story.journal, None)
+
+    story.examine = examine
+    assert story.tell().status == 403
+    assert story.journal == ["read up to 25000000"]
+
+
+def test_a_slow_body_is_decided_by_the_state_of_its_end():
+    story = Story(slow=1.5)
+    assert story.tell().status == 200
+    assert story.journal[-1].endswith("by state 2")

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from outcrop.errors import OutcropError
+from outcrop.service.access.records import Agreement, UseCase
 from outcrop.service.iam.presets import PRESETS
 from outcrop.service.principals import (
     AccessKey,
@@ -24,6 +26,8 @@ from outcrop.service.principals import (
     account_of,
     user_of,
 )
+from outcrop.service.profiles import ApplicationProfile
+from outcrop.service.quota.limits import QuotaLimit
 from outcrop.wire import bearer
 from outcrop.wire.bearer import LongTermKey
 from people import NOW, PlainSealer, allowing, principals, trusting
@@ -314,6 +318,57 @@ def test_an_account_is_deleted_when_it_is_empty(people: Principals) -> None:
         people.delete_account(other)
     with pytest.raises(OutcropError, match="account of this installation"):
         people.delete_account(people.account)
+
+
+def test_an_account_leaves_nothing_to_the_next_of_its_id(people: Principals) -> None:
+    gone, kept = people.create_account().id, people.account
+    for account in (gone, kept):
+        for record in (
+            Agreement(account, "m", "agreement", NOW),
+            UseCase(account, "form", NOW),
+            QuotaLimit(account, "*", "*", "*", "rpm", 1),
+            ApplicationProfile("aws", "us-west-2", account, "abcdefghijkl", "p", "arn", "m", NOW, NOW, {}),
+        ):
+            people.store.change(lambda state, record=record: state.put(record))
+    people.store.change(lambda state: state.put(QuotaLimit("*", "*", "*", "*", "rpm", 2)))
+
+    people.delete_account(gone)
+
+    state = people.store.snapshot()
+    for kind in (Agreement, UseCase, ApplicationProfile):
+        assert [record.account for record in state.all(kind)] == [kept]
+    assert {limit.account for limit in state.all(QuotaLimit)} == {kept, "*"}
+
+
+@pytest.mark.parametrize("element", ["Principal", "NotPrincipal"])
+def test_a_namesake_of_who_was_deleted_is_not_who_is_trusted(people: Principals, element: str) -> None:
+    alice, bob = people.create_user("alice"), people.create_user("bob")
+    helper = people.create_role("helper", trusting(bob.arn))
+    named = {"AWS": [alice.arn, helper.arn, bob.arn]}
+    effect = "Allow" if element == "Principal" else "Deny"
+    statements = [
+        {"Effect": "Allow", "Principal": {"AWS": alice.arn}, "Action": "sts:AssumeRole"},
+        {"Effect": effect, element: named, "Action": "sts:AssumeRole"},
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sts:AssumeRole",
+            "Condition": {"Bool": {"a:ü": "true"}},
+        },
+    ]
+    trust = msgspec.json.encode({"Version": "2012-10-17", "Statement": statements}).decode()
+    role = people.create_role("r", trust.replace("user/", "user\\/"))  # JSON may write it so
+    one = people.create_role("one", msgspec.json.encode({"Statement": statements[0]}).decode())
+
+    people.delete_user(alice.arn)
+    people.delete_role(helper.arn)
+
+    told = msgspec.json.decode(people.owner(role.arn).trust)["Statement"]
+    assert told[0]["Principal"] == {"AWS": [alice.user_id]}
+    assert told[1][element] == {"AWS": [alice.user_id, helper.role_id, bob.arn]}
+    assert told[2] == statements[2]
+    assert alice.user_id in people.owner(one.arn).trust
+    assert people.owner(role.arn).role_id == role.role_id
 
 
 def test_a_deleted_users_keys_are_revoked_for_good(people: Principals) -> None:

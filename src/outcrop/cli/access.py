@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from outcrop.catalog import Catalog, Model
+from outcrop.cli.keys import account_id, account_option, moment, principals_of
 from outcrop.cli.options import output_option, print_rows, settings_options
 from outcrop.config import Loaded, Settings
 from outcrop.errors import OutcropError, ValidationException
@@ -34,7 +35,7 @@ _FORM: Final = (
     ("use_case", "useCases", "Use cases, without personal data"),
 )
 
-account_option = click.option("--account", help="Whose access. Default: the account of this install.")
+_whose = account_option("Whose access. Default: the account of this install.")
 model_option = click.option(
     "--model",
     "names",
@@ -53,10 +54,10 @@ def access() -> None:
 
 
 @access.command("list", help="List each model, how access to it stands, and what to do next.")
-@account_option
+@_whose
 @output_option
 @settings_options()
-def list_access(loaded: Loaded, account: str | None, output: str) -> None:
+def list_access(loaded: Loaded, account: str, output: str) -> None:
     """The models that have not reached the end of their life."""
     desk = _Desk(loaded.settings, account)
     if output == "table":
@@ -77,12 +78,10 @@ def list_access(loaded: Loaded, account: str | None, output: str) -> None:
 @click.option("--industry", help="The form: industry.")
 @click.option("--other-industry", help="The form: which, where the industry is Other.")
 @click.option("--use-case", help="The form: what the models are for.")
-@account_option
+@_whose
 @output_option
 @settings_options()
-def request(
-    loaded: Loaded, names: tuple[str, ...], account: str | None, output: str, **fields: str | None
-) -> None:
+def request(loaded: Loaded, names: tuple[str, ...], account: str, output: str, **fields: str | None) -> None:
     """What is missing of the form is asked for in a terminal, and an error elsewhere."""
     desk = _Desk(loaded.settings, account)
     models = desk.models(names)
@@ -94,20 +93,20 @@ def request(
 
 @access.command(help="Give access without a form or an agreement, also to what was revoked.")
 @model_option
-@account_option
+@_whose
 @output_option
 @settings_options()
-def grant(loaded: Loaded, names: tuple[str, ...], account: str | None, output: str) -> None:
+def grant(loaded: Loaded, names: tuple[str, ...], account: str, output: str) -> None:
     """The operator's shortcut."""
     _decide(_Desk(loaded.settings, account), names, output, lambda desk: desk.access.grant)
 
 
 @access.command(help="Block models for an account, until they are granted again.")
 @model_option
-@account_option
+@_whose
 @output_option
 @settings_options()
-def revoke(loaded: Loaded, names: tuple[str, ...], account: str | None, output: str) -> None:
+def revoke(loaded: Loaded, names: tuple[str, ...], account: str, output: str) -> None:
     """Works on running endpoints too, and where access is open."""
     _decide(_Desk(loaded.settings, account), names, output, lambda desk: desk.access.revoke)
 
@@ -115,22 +114,16 @@ def revoke(loaded: Loaded, names: tuple[str, ...], account: str | None, output: 
 class _Desk:
     """What every command needs: the store, one account of it, and the catalogue."""
 
-    def __init__(self, settings: Settings, account: str | None) -> None:
-        from outcrop.cli.keys import principals_of
+    def __init__(self, settings: Settings, account: str) -> None:
         from outcrop.service.access import Access, UseCase
-        from outcrop.service.principals import Account
 
         principals = principals_of(settings)
         self._store: Store = principals.store
         self._mode: Mode = settings.bedrock.access
-        self.account = account or principals.account
+        self.account = account_id(principals, account) or principals.account
         self.catalog = Catalog.load(settings.bedrock.edition)
         self.access: Access = Access(self.catalog, self._store, self._mode)
         state = self._store.snapshot()
-        if state.get(Account, self.account) is None:
-            raise OutcropError(
-                f"There is no account {self.account} here.", "See `outcrop users account list`."
-            )
         self.needs_form = self._mode == "request" and state.get(UseCase, self.account) is None
 
     def models(self, names: Sequence[str]) -> list[Model]:
@@ -158,7 +151,7 @@ class _Desk:
                 "allowed": stands.allowed,
                 "state": stands.state,
                 "how": stands.how,
-                "since": None if stands.since is None else _moment(stands.since),
+                "since": None if stands.since is None else moment(stands.since),
                 "next": stands.next,
             }
             for model, stands in standings
@@ -204,7 +197,3 @@ def _guess(name: str, names: Sequence[str] | dict[str, Model]) -> str:
     close = difflib.get_close_matches(name, list(names), n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return f"{hint}`outcrop access list` shows them all."
-
-
-def _moment(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from outcrop.catalog import Catalog, Model, naming, quotas
-from outcrop.cli.keys import account_id, principals_of
+from outcrop.cli.keys import account_id, moment, principals_of
 from outcrop.cli.options import output_option, print_rows, settings_options
 from outcrop.config import Loaded, Settings
 from outcrop.errors import OutcropError
@@ -151,7 +151,7 @@ def why(loaded: Loaded, account: str, model: str | None, output: str) -> None:
     owner, models = account and desk.account(account), {each.id for each in desk.models(model)}
     notes = [(note, Bucket.of_key(note.key)) for note in desk.notes()]
     rows = [
-        {"when": _moment(note.written), **bucket._asdict(), "why": note.text}
+        {"when": moment(note.written), **bucket._asdict(), "why": note.text}
         for note, bucket in notes
         if bucket is not None and owner in ("", bucket.account) and bucket.model in models
     ]
@@ -232,9 +232,5 @@ def _row(bucket: Bucket, told: Sequence[Left], last: dict[str, Note]) -> dict[st
     return {
         **bucket._asdict(),
         "quotas": [each._asdict() for each in told],
-        "refused": None if note is None else {"when": _moment(note.written), "why": note.text},
+        "refused": None if note is None else {"when": moment(note.written), "why": note.text},
     }
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -5,14 +5,15 @@
 What the head alone can refuse (no such operation, unknown key, stale clock) is refused before the body is
 read. `steps` wrap the answer like middleware, outermost first: a step may refuse, change the call, or act
 once more when the answer ends. Policies, model access and residency are such steps. All of them decide by the
-one snapshot: a change that is made meanwhile counts from the next request on.
+one snapshot: a change that is made meanwhile counts from the next request on. Only a body that takes its time
+is examined by a newer one: a caller can make it last for hours, and a key that was revoked must not.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -31,6 +32,9 @@ from outcrop.wire.http import Head, Reply
 from outcrop.wire.operations import BY_NAME, Found, Operation, find
 
 log = logging.getLogger("outcrop.service")
+
+# Seconds for which the state of the head is good enough for the body.
+_FRESH: Final = 1.0
 
 ReadBody: TypeAlias = Callable[[int], Awaitable[bytes]]
 
@@ -84,7 +88,7 @@ class Service:
         self._store = store
         self._clock = clock
         self._on_stop = on_stop
-        self._handlers = {name: _wrap(handler, steps) for name, handler in handlers.items()}
+        self._handlers = {name: within(steps, handler) for name, handler in handlers.items()}
 
     def stop(self) -> None:
         """From now on a cancelled call ends its stream with an exception frame."""
@@ -119,6 +123,9 @@ class Service:
         state = self._store.snapshot()
         claim = self._identity.examine(head, found.operation, received, found.region, state)
         body = await read_body(found.operation.body_limit)
+        if self._clock.monotonic() - began > _FRESH:
+            state = self._store.snapshot()
+            claim = self._identity.examine(head, found.operation, received, found.region, state)
         principal = claim.verify(body)
         operation = found.operation
         if operation.service == "sts":
@@ -141,14 +148,15 @@ def _named(reply: Reply, request_id: str) -> Reply:
     return reply
 
 
-def _wrap(handler: Handler, steps: Sequence[Step]) -> Handler:
+def within(steps: Sequence[Step], handler: Handler) -> Handler:
+    """`handler` inside of `steps`, the outermost first."""
     for step in reversed(steps):
-        handler = _bind(step, handler)
+        handler = _bound(step, handler)
     return handler
 
 
-def _bind(step: Step, inner: Handler) -> Handler:
-    async def run(call: Call) -> Reply:
-        return await step(call, inner)
+def _bound(step: Step, inner: Handler) -> Handler:
+    def run(call: Call) -> Awaitable[Reply]:
+        return step(call, inner)
 
     return run

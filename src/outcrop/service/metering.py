@@ -144,9 +144,9 @@ class _Watched:
 
     def _tokens(self, cut: bool) -> Tokens | None:
         tokens = tokens_of(self._tally.usage)
-        if not any(tokens):
-            return None
-        return tokens._replace(output=max(tokens.output, self._deltas)) if cut else tokens
+        if cut:
+            tokens = tokens._replace(output=max(tokens.output, self._deltas))
+        return tokens if any(tokens) else None
 
 
 def _tell(on_end: OnEnd, tokens: Tokens | None, fault: Fault | None, cut: bool) -> None:

@@ -137,7 +137,7 @@ class ControlPlane:
     async def get_foundation_model(self, call: Call) -> Reply:
         """One model, by id or ARN."""
         text = call.labels["modelIdentifier"]
-        _check_model_identifier(text)
+        check_model_identifier(text)
         for model in self._models(call):
             if text in (model.model_id, model.model_arn):
                 return _reply(_ModelDetails(model))
@@ -273,7 +273,8 @@ def _description(profile: Profile, region: str) -> str:
     return f"Routes requests to {model} in {listed(profile.destinations(region))}."
 
 
-def _check_model_identifier(text: str) -> None:
+def check_model_identifier(text: str) -> None:
+    """Raises ValidationException for what can't be a model's id or ARN."""
     constraints = Constraints()
     constraints.length("modelIdentifier", text, 1, 2048)
     constraints.pattern("modelIdentifier", text, _MODEL_IDENTIFIER)

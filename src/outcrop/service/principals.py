@@ -6,11 +6,12 @@ Knows the rules of names and limits; not requests, not policies' meaning (that i
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -20,6 +21,11 @@ from outcrop.ids import is_account
 from outcrop.service import naming
 from outcrop.store import Reading, Record, Store, Transaction
 from outcrop.wire import bearer
+
+if TYPE_CHECKING:
+    from outcrop.service.access.records import Agreement, UseCase
+    from outcrop.service.profiles import ApplicationProfile
+    from outcrop.service.quota.limits import QuotaLimit
 
 # Characters of a service control policy, white space not counted; `iam.policy` knows the other limits.
 _LONGEST_CONTROL: Final = 5120
@@ -292,11 +298,17 @@ class Principals:
         return self.store.change(work)
 
     def delete_user(self, arn: str) -> None:
-        """Delete the user with this ARN. Its keys are revoked with it, and stay in the list."""
+        """Delete the user with this ARN. Its keys are revoked with it, and stay in the list.
+
+        Roles that trust it by name do not trust who gets that name later.
+        """
 
         def work(state: Transaction) -> None:
-            if not state.delete(User, arn):
+            user = state.get(User, arn)
+            if user is None:
                 raise _unknown(arn)
+            state.delete(User, arn)
+            _trust_no_namesake(state, arn, user.user_id)
             keys: tuple[Key, ...] = (*state.all(AccessKey), *state.all(ApiKey))
             for key in keys:
                 if key.owner == arn and key.enabled:
@@ -305,16 +317,20 @@ class Principals:
         self.store.change(work)
 
     def delete_role(self, arn: str) -> None:
-        """Delete the role with this ARN. Its sessions end."""
+        """Delete the role with this ARN. Its sessions end, and other roles trust no namesake of it."""
 
         def work(state: Transaction) -> None:
-            if not state.delete(Role, arn):
-                raise _unknown(arn)
+            role = _role(state, arn)
+            state.delete(Role, arn)
+            _trust_no_namesake(state, arn, role.role_id)
 
         self.store.change(work)
 
     def delete_account(self, account: str) -> None:
-        """Delete an account that has no users and no roles any more."""
+        """Delete an account that has no users and no roles any more, with all that it owns.
+
+        Its calls stay recorded; so do its keys, which are revoked.
+        """
         if account == self.account:
             raise OutcropError(f"{account} is the account of this installation.", "It can't be deleted.")
 
@@ -328,6 +344,10 @@ class Principals:
                 )
             if not state.delete(Account, account):
                 raise _unknown(account)
+            for kind in _account_kinds():  # or the next account of that id would have them
+                for record in state.all(kind):
+                    if record.account == account:
+                        state.delete(kind, record.key)
 
         self.store.change(work)
 
@@ -567,6 +587,39 @@ def _role(state: Reading, arn: str) -> Role:
     if found is None:
         raise _unknown(arn)
     return found
+
+
+def _account_kinds() -> tuple[type[Agreement | ApplicationProfile | QuotaLimit | UseCase], ...]:
+    """What an account owns besides its users and roles."""
+    from outcrop.service.access.records import Agreement, UseCase
+    from outcrop.service.profiles import ApplicationProfile
+    from outcrop.service.quota.limits import QuotaLimit
+
+    return Agreement, ApplicationProfile, QuotaLimit, UseCase
+
+
+def _trust_no_namesake(state: Transaction, arn: str, unique_id: str) -> None:
+    """Puts a deleted principal's unique id in place of its ARN wherever a role trusts it, as AWS does."""
+    for role in state.all(Role):
+        told = json.loads(role.trust)
+        statements = told["Statement"] if isinstance(told["Statement"], list) else [told["Statement"]]
+        renamed = [_rename(statement, arn, unique_id) for statement in statements]
+        if any(renamed):
+            trust = json.dumps(told, indent=2, ensure_ascii=False)  # escapes would make it longer
+            state.put(msgspec.structs.replace(role, trust=trust))
+
+
+def _rename(statement: dict[str, Any], arn: str, unique_id: str) -> bool:
+    """Whether a statement's principals named the ARN, which is then the id."""
+    named = statement.get("Principal", statement.get("NotPrincipal"))
+    if not isinstance(named, dict):  # `*`
+        return False
+    aws = named.get("AWS", ())
+    known = [aws] if isinstance(aws, str) else list(aws)
+    if arn not in known:
+        return False
+    named["AWS"] = [unique_id if one == arn else one for one in known]
+    return True
 
 
 def _unknown(who: str) -> OutcropError:

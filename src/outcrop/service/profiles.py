@@ -7,7 +7,6 @@ one region: what belongs to another is answered like what does not exist. How pr
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -25,6 +24,7 @@ from outcrop.errors import (
     ValidationException,
 )
 from outcrop.ids import Arn, ModelId
+from outcrop.service import changing
 from outcrop.service.call import Call, Handler
 from outcrop.store import Reading, Record, Snapshot, Store, Transaction
 from outcrop.wire import profiles as requests
@@ -287,7 +287,7 @@ class Profiles:
         return profile
 
     async def _change(self, work: Callable[[Transaction], T]) -> T:
-        return await asyncio.to_thread(self._store.change, work)
+        return await changing.change(self._store, work)
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000_000)

@@ -352,3 +352,18 @@ def test_presets_are_policies_with_descriptions():
     assert set(PRESETS) == set(DESCRIPTIONS) == {"everything", "invoke", "nothing"}
     for preset in PRESETS.values():
         assert parse(preset).version == "2012-10-17"
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "\\u001b[2J"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"NAME": 1, "Statement": []}',
+        '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*",'
+        ' "Condition": {"Bool": {"aws:NAME": "true"}}}}',
+    ],
+)
+def test_a_name_that_can_not_be_shown_is_told_in_ascii(document, name):
+    with pytest.raises(MalformedPolicy) as malformed:
+        parse(document.replace("NAME", name))
+    assert str(malformed.value).isprintable()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guide_table import HAIKU_3, HAIKU_45, SONNET_45
 from outcrop.errors import (
     AccessDeniedException,
     InternalServerException,
@@ -26,7 +27,7 @@ from outcrop.service.principals import Account, Role
 from outcrop.service.profiles import ApplicationProfile
 from outcrop.wire.http import Reply
 from outcrop.wire.operations import OPERATIONS
-from service.calls import ACCOUNT, HAIKU_3, HAIKU_45, OTHER_ACCOUNT, SONNET_45, call
+from service.calls import ACCOUNT, OTHER_ACCOUNT, call
 from service.iam.policies import CATALOG, USER, allow, deny, model_call, state_of, text
 
 US, EU, GLOBAL = (f"{scope}.{SONNET_45}" for scope in ("us", "eu", "global"))
@@ -698,3 +699,21 @@ def test_names_that_callers_choose_do_not_fill_the_memory():
         )
         assert authoriser._refusal(msgspec.structs.replace(asked, principal=session)) == ""
     assert len(memo.refusals) <= 4096
+
+
+def test_a_name_longer_than_any_is_refused_before_a_pattern_looks_at_it():
+    for operation, label in (
+        ("GetFoundationModel", "modelIdentifier"),
+        ("GetInferenceProfile", "inferenceProfileIdentifier"),
+        ("DeleteInferenceProfile", "inferenceProfileIdentifier"),
+    ):
+        asked = call(operation, **{label: "arn:aws:bedrock:" + "u" * 60_000})
+        with pytest.raises(ValidationException, match="less than or equal to 2048"):
+            asked_for(asked)
+
+
+def test_of_an_agents_name_patterns_see_no_more_than_a_part():
+    asked = call("ListFoundationModels")
+    head = msgspec.structs.replace(asked.head, headers={"user-agent": "a" * 60_000})
+    told = context.passing(msgspec.structs.replace(asked, head=head), Connection())
+    assert told["aws:UserAgent"] == "a" * 1024

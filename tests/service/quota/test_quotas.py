@@ -9,10 +9,11 @@ import time
 import msgspec
 import pytest
 
+from guide_table import HAIKU_3, SONNET_4, SONNET_37, SONNET_45
 from outcrop.catalog import Catalog, quotas
 from outcrop.catalog.prices import Tokens
 from outcrop.engine import Question, Stream, Whole
-from outcrop.errors import ModelErrorException, ThrottlingException
+from outcrop.errors import ModelErrorException, OutcropError, ThrottlingException
 from outcrop.service.call import Outcome, Target
 from outcrop.service.quota import arithmetic, estimate
 from outcrop.service.quota.limits import Bucket, LimitTable, QuotaLimit, table
@@ -20,7 +21,7 @@ from outcrop.service.quota.step import Quotas
 from outcrop.store.counters import Counters, Limits, Used
 from outcrop.wire import faults
 from outcrop.wire.messages_reply import event
-from service.calls import ACCOUNT, HAIKU_3, OTHER_ACCOUNT, SONNET_4, SONNET_37, SONNET_45, call
+from service.calls import ACCOUNT, OTHER_ACCOUNT, call
 from service.memory import MemorySnapshot
 
 CATALOG = Catalog.load()
@@ -404,3 +405,36 @@ def test_what_is_left_is_told_for_a_bucket(limited):
     assert limited.left(snapshot, ACCOUNT, model, "us-west-2", "in-region", NOW)[0] == (
         "rpm", None, "none", 0, None,
     )  # fmt: skip
+
+
+def test_a_stream_of_which_nobody_tells_a_token_is_charged_when_it_is_left(counters, limited):
+    """Some servers tell the usage at the end only: who leaves just before would pay nothing."""
+
+    async def leave():
+        outcome = await limited.reserve(
+            *asking(stream=True), streaming([event("message_start")], [DELTA] * 4, END)
+        )
+        await anext(outcome.answer.events)
+        await anext(outcome.answer.events)
+        await outcome.answer.events.aclose()
+
+    asyncio.run(leave())
+    assert counters.used(key(), NOW) == Used(1, INPUT + 4 * 5, INPUT + 4 * 5)
+
+
+def test_an_answer_that_tells_its_output_only_is_charged_the_estimate_of_its_input(counters, limited):
+    reserve(limited, asking(), whole(output_tokens=30))
+    assert counters.used(key(), NOW) == Used(1, INPUT + 30 * 5, INPUT + 30 * 5)
+
+
+def test_counters_that_fail_do_not_hide_that_a_call_was_cancelled(counters, limited, monkeypatch, caplog):
+    def fail(*_):
+        raise OutcropError("the disk is gone")
+
+    async def cancelled(call, question):
+        monkeypatch.setattr(counters, "settle", fail)
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        reserve(limited, asking(), cancelled)
+    assert "the disk is gone" in caplog.text

@@ -21,6 +21,7 @@ from typing import Final
 
 from outcrop.catalog import Catalog, Model
 from outcrop.errors import OutcropError
+from outcrop.service import changing
 from outcrop.service.access.operations import Operations
 from outcrop.service.access.records import Agreement, How, Mode, UseCase, agreement_key
 from outcrop.service.access.standing import (
@@ -97,7 +98,7 @@ class Access:
 
     async def _grant_first_use(self, agreement: Agreement) -> None:
         try:
-            await asyncio.to_thread(self._store.change, partial(_put_where_none, agreement))
+            await changing.change(self._store, partial(_put_where_none, agreement))
         except OutcropError as error:
             self._not_before[agreement.key] = agreement.since + _PAUSE
             log.warning("The first use of %s could not be written: %s", agreement.key, error.what)

@@ -6,7 +6,6 @@ reports of users, where nothing else is said.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from outcrop.errors import (
     ValidationException,
 )
 from outcrop.ids import ModelId
+from outcrop.service import changing
 from outcrop.service.access import form
 from outcrop.service.access.offers import Offer, offer, token
 from outcrop.service.access.records import Agreement, Mode, UseCase, agreement_key
@@ -122,7 +122,7 @@ class Operations:
         if not compare_digest(told["offerToken"].encode("utf-8", "surrogatepass"), expected.encode()):
             raise ValidationException(_WRONG_TOKEN)
         agreement = Agreement(account, model.id, "agreement", int(call.received))
-        await asyncio.to_thread(self._store.change, partial(self._accept, agreement))
+        await changing.change(self._store, partial(self._accept, agreement))
         return _reply(202, {"modelId": text})
 
     def _accept(self, agreement: Agreement, change: Transaction) -> None:
@@ -139,7 +139,7 @@ class Operations:
         """End an agreement. Where access is open, the next call makes it anew, as with AWS."""
         model = self._model(_body(call, _DELETE)["modelId"])
         key = agreement_key(call.principal.account, model.id)
-        await asyncio.to_thread(self._store.change, partial(_cancel, key))
+        await changing.change(self._store, partial(_cancel, key))
         return _reply(202, {})
 
     async def get_availability(self, call: Call) -> Reply:
@@ -170,7 +170,7 @@ class Operations:
         data = form.decode(_body(call, _PUT)["formData"])
         form.check(data)
         record = UseCase(call.principal.account, b64encode(data).decode(), int(call.received))
-        await asyncio.to_thread(self._store.change, lambda change: change.put(record))
+        await changing.change(self._store, lambda change: change.put(record))
         return _reply(201, {})
 
     async def get_use_case(self, call: Call) -> Reply:

@@ -234,6 +234,8 @@ def _check_members(place: str, told: Mapping[str, Any], known: tuple[str, ...]) 
 
 def _under(place: str, name: str) -> str:
     name = name if len(name) <= 60 else name[:57] + "..."
+    if not name.isprintable():  # whoever wrote it, it goes to terminals and into XML
+        name = ascii(name)[1:-1]
     return f"{place}.{name}" if place else name
 
 
@@ -375,7 +377,7 @@ class _Reader:
                 yield self._condition(_under(under, key), name, key, values)
 
     def _condition(self, place: str, name: str, key: str, told: Any) -> Condition:
-        if not patterns.is_key(key):
+        if not patterns.is_key(_string(place, key)):
             raise MalformedPolicy(
                 place, "Actions/Conditions must be prefaced by a vendor: a condition key is like aws:username"
             )

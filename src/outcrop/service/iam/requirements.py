@@ -23,7 +23,8 @@ from outcrop.catalog import Catalog
 from outcrop.service.call import Call, Target
 from outcrop.service.iam.decide import Request
 from outcrop.service.iam.patterns import Value, canonical
-from outcrop.service.profiles import ApplicationProfile
+from outcrop.service.models import check_model_identifier
+from outcrop.service.profiles import ApplicationProfile, check_identifier
 from outcrop.wire import profiles as bodies
 from outcrop.wire import sts
 
@@ -103,6 +104,7 @@ def _destinations(target: Target, source: str) -> tuple[str, ...]:
 
 def _foundation_model(call: Call, catalog: Catalog) -> Iterator[Asked]:
     text = call.labels["modelIdentifier"]
+    check_model_identifier(text)  # here too: a pattern's time grows with the length of what it looks at
     is_arn = text.startswith("arn:")
     yield Asked(text if is_arn else f"{_prefix(call, catalog)}:{call.region}::foundation-model/{text}")
 
@@ -112,6 +114,7 @@ def _foundation_model(call: Call, catalog: Catalog) -> Iterator[Asked]:
 
 def _profile(call: Call, catalog: Catalog) -> Iterator[Asked]:
     text = call.labels["inferenceProfileIdentifier"]
+    check_identifier(text)
     if not text.startswith("arn:"):
         # the id of a system profile has dots
         kind = "inference-profile" if "." in text else "application-inference-profile"

@@ -6,6 +6,7 @@ HTTP and no file: counters and clock are handed in.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from math import ceil
 from typing import Final, NamedTuple
@@ -15,13 +16,15 @@ import msgspec
 from outcrop.catalog import Model, quotas
 from outcrop.catalog.prices import Tokens
 from outcrop.engine import Question
-from outcrop.errors import Fault, ThrottlingException
+from outcrop.errors import Fault, OutcropError, ThrottlingException
 from outcrop.service import metering
 from outcrop.service.call import Ask, Call, Outcome
 from outcrop.service.quota import arithmetic, estimate
 from outcrop.service.quota.limits import Bucket, Origin, Resolved, table
 from outcrop.store import Snapshot
 from outcrop.store.counters import Amounts, Counters, LimitName, Refusal, Reservation
+
+log = logging.getLogger("outcrop.service")
 
 # AWS's texts: A for the first two, recorded by many; C for the last, which a quota of zero gives too.
 TEXTS: Final[dict[LimitName, str]] = {
@@ -61,8 +64,8 @@ class Quotas:
         """Take a request and its tokens from their quotas, ask on, and settle by the real usage at the end.
 
         Raises ThrottlingException with AWS's text and an explanation. A call that fails before it is answered
-        gets its tokens back; the request stays counted. An answer whose usage nobody tells is charged the
-        estimate of its input.
+        gets its tokens back; the request stays counted. An answer of which nobody tells the input is charged
+        the estimate of it.
         """
         if not self._enabled or call.target is None:
             return await ask(call, question)
@@ -73,12 +76,16 @@ class Quotas:
         try:
             outcome = await ask(call, question)
         except BaseException:  # a cancelled call, too, gives back what it did not use
-            self._counters.settle(held, 0, self._clock())
+            self._give_back(held)
             raise
 
         def settle(tokens: Tokens | None, fault: Fault | None, cut: bool) -> None:
-            unknown = 0 if fault is not None or cut else asked
-            used = unknown if tokens is None else arithmetic.charge(tokens, quotas.burndown(model.id))
+            if tokens is None:
+                used = 0 if fault is not None or cut else asked
+            else:
+                used = arithmetic.charge(tokens, quotas.burndown(model.id))
+                # there are servers that tell the output only, or nothing before the end of a stream
+                used += 0 if _tells_input(tokens) else asked
             self._counters.settle(held, used, self._clock())
 
         return msgspec.structs.replace(outcome, answer=metering.watch(outcome.answer, settle))
@@ -98,6 +105,12 @@ class Quotas:
             for quota, limit, origin, taken in rows
         )
 
+    def _give_back(self, held: Reservation) -> None:
+        try:
+            self._counters.settle(held, 0, self._clock())
+        except OutcropError as error:  # why the call failed matters more, above all that it was cancelled
+            log.warning("tokens could not be given back: %s", error.what)
+
     def _hold(self, found: Resolved, bucket: Bucket, asked: int, max_tokens: int) -> Reservation:
         amounts = Amounts(1, arithmetic.reserve(asked, 0, max_tokens))
         now = self._clock()
@@ -108,6 +121,10 @@ class Quotas:
         self._counters.write_note(found.key, explanation, now)
         text = TEXTS["tokens_day" if held.ceiling == 0 else held.limit]
         raise ThrottlingException(text, retry_after=held.fits, explanation=explanation)
+
+
+def _tells_input(tokens: Tokens) -> bool:
+    return bool(tokens.input or tokens.cache_read or tokens.cache_write_5m or tokens.cache_write_1h)
 
 
 def _bucket(call: Call, question: Question) -> Bucket:
