@@ -85,14 +85,15 @@ def application(settings: Settings, fleet: Fleet, principals: Principals, ledger
     identity = Identity(principals, bedrock.region, bedrock.clock_skew)
     access = Access(catalog, principals.store, bedrock.access)
     dispatcher = Dispatcher(fleet, monotonic=time.monotonic, randomness=random.random)
+    recorder = Recorder(ledgers.calls)
     # an answer's steps, outermost first
     asking: tuple[AskStep, ...] = (
         Quotas(ledgers.counters, enabled=bedrock.quotas, clock=time.time).reserve,
-        Recorder(ledgers.calls).record,
+        recorder.record,
     )
     runtime = Runtime(
         through(asking, dispatcher.answer),
-        dispatcher.count,
+        lambda call, question: recorder.count(call, question, dispatcher.count),
         monotonic=time.monotonic,
         paddings=(lambda: frames.paddings(os.urandom)) if bedrock.padding else frames.no_paddings,
     )

@@ -56,14 +56,13 @@ def test_kinds_are_those_a_model_is_offered_in():
             assert set(quotas.offered(CATALOG, model, region)) <= set(quotas.KINDS)
 
 
-def test_the_long_contexts_quota_is_for_calls_with_its_beta():
+def test_the_long_contexts_quota_is_for_long_prompts_with_its_beta():
     sonnet = CATALOG.model("anthropic.claude-sonnet-4-5-20250929-v1:0")
+    newer = CATALOG.model("anthropic.claude-sonnet-4-6")
     beta = (sonnet.context_beta_header,)
-    assert (
-        quotas.kind_of(CATALOG.model("anthropic.claude-sonnet-4-6"), "cross-region", beta)
-        == "cross-region-1m"
-    )
-    assert quotas.kind_of(sonnet, "global", beta) == "global-1m"
-    assert quotas.kind_of(sonnet, "global", ()) == "global"
-    assert quotas.kind_of(sonnet, "global", ("another",)) == "global"
-    assert quotas.kind_of(sonnet, "in-region", beta) == "in-region"
+    assert quotas.kind_of(newer, "cross-region", beta, 200_001) == "cross-region-1m"
+    assert quotas.kind_of(sonnet, "global", beta, 200_001) == "global-1m"
+    assert quotas.kind_of(sonnet, "global", beta, 200_000) == "global"
+    assert quotas.kind_of(sonnet, "global", (), 200_001) == "global"
+    assert quotas.kind_of(sonnet, "global", ("another",), 200_001) == "global"
+    assert quotas.kind_of(sonnet, "in-region", beta, 200_001) == "in-region"

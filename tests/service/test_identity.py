@@ -77,7 +77,7 @@ class Desk:
 
     def assumed(self, seconds: int = 900, policy: str = "", name: str = "job") -> Session:
         state = self.people.store.snapshot()
-        origin = Origin(self.alice.access_key, assumed=False)
+        origin = Origin(self.alice.access_key)
         return self.identity.assume(origin, Assumption(self.role, name, policy), seconds, NOW, RANDOM, state)
 
 
@@ -413,6 +413,7 @@ def test_a_roles_session_has_its_own_arn_and_the_roles_policies(still: Desk) -> 
         still.account,
         session.credentials.access_key,
         owner=still.role.arn,
+        via=(still.arn,),
         session_policy=READER_POLICY,
     )
 
@@ -461,13 +462,13 @@ def test_a_session_of_a_longest_policy_that_nothing_can_deflate_is_still_read(st
 def test_where_credentials_come_from(still: Desk) -> None:
     state = still.people.store.snapshot()
     parent = still.alice.access_key
-    for credentials, assumed in (
-        (still.alice, False),
-        (still.session().credentials, False),
-        (still.assumed().credentials, True),
+    for credentials, roles in (
+        (still.alice, ()),
+        (still.session().credentials, ()),
+        (still.assumed().credentials, (still.role.arn,)),
     ):
         found = still.identity.origin(signed(credentials, service="sts"), state)
-        assert found == Origin(parent, assumed)
+        assert found == Origin(parent, roles)
 
 
 # ── API keys ──────────────────────────────────────────────────────────────────────────────────────

@@ -300,8 +300,16 @@ def test_a_call_of_no_model_goes_on_as_it_is(operation: str) -> None:
     assert found(asked) is asked
 
 
-def test_a_count_is_of_the_model_alone() -> None:
-    assert found(call("CountTokens", modelId=SONNET_45)).target == Target(GUIDES.model(SONNET_45), None)  # type: ignore[arg-type]
+def test_tokens_are_counted_where_the_bare_id_would_be_answered() -> None:
+    def target(model: str, region: str) -> tuple[str, str]:
+        counted = found(call("CountTokens", region=region, modelId=model)).target
+        assert counted is not None
+        return counted.profile.id if counted.profile else "", counted.arn
+
+    assert target(SONNET_45, "us-west-2") == (f"us.{SONNET_45}", "")
+    assert target(SONNET_45, "sa-east-1") == ("", "")
+    assert target(SONNET_45, "eu-west-1") == (f"eu.{SONNET_45}", "")
+    # of the model alone: a profile's id is refused
     with pytest.raises(ValidationException, match="doesn't support counting"):
         found(call("CountTokens", modelId=f"us.{SONNET_45}"))
 

@@ -54,7 +54,7 @@ async def _calls(counters, chance, rpm, tpm):
         begun.append(1)
         await all_in.wait()
         await asyncio.sleep(0)
-        usage = {"input_tokens": chance.randrange(200), "output_tokens": chance.randrange(500)}
+        usage = {"input_tokens": chance.randrange(1, 200), "output_tokens": chance.randrange(500)}
         done["charged"] += usage["input_tokens"] + 5 * usage["output_tokens"]
         return Outcome(Whole(json.dumps({"usage": usage}).encode()), "us-west-2", "e", True)
 

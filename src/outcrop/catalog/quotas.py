@@ -21,6 +21,9 @@ KINDS: Final = (*_FIGURES, f"cross-region{LONG}", f"global{LONG}")
 _ELSEWHERE: Final = "elsewhere"
 # models that have the long window without asking take the header all the same
 _LONG_BETA: Final = "context-1m-"
+# Only what needs the long window is counted apart, or the header would double everybody's quota. The length
+# is that from which AWS charges a long prompt.
+_LONG_PROMPT: Final = 200_000
 
 
 class Defaults(NamedTuple):
@@ -31,12 +34,14 @@ class Defaults(NamedTuple):
     tpd: int | None = None
 
 
-def kind_of(model: Model, kind: str, betas: tuple[str, ...]) -> str:
+def kind_of(model: Model, kind: str, betas: tuple[str, ...], prompt: int) -> str:
     """Whose quota a call takes: its kind, with `-1m` behind it when the long context's is another.
 
-    `kind` is `in-region`, `cross-region` or `global`; `betas` are the beta headers the call uses.
+    `kind` is `in-region`, `cross-region` or `global`; `betas` are the call's beta headers, `prompt` its
+    tokens of input.
     """
-    if betas and has_long(model.id, kind) and any(beta.startswith(_LONG_BETA) for beta in betas):
+    asks = prompt > _LONG_PROMPT and any(beta.startswith(_LONG_BETA) for beta in betas)
+    if asks and has_long(model.id, kind):
         return kind + LONG
     return kind
 

@@ -63,11 +63,12 @@ def explain(
     principals = principals_of(settings)
     named = who or own_key(principals).id  # a fresh install's is made now
     state, now = principals.store.snapshot(), time.time()
+    source = region or settings.bedrock.region
+    naming.regions(catalog, [source], "--region" if region else "bedrock.region")
     call = asking(
-        catalog,
         state,
         caller=caller_named(state, named, account_id(principals, account) or principals.account, now),
-        region=region or settings.bedrock.region,
+        region=source,
         model_id=_full(catalog, model),
         operation=operation,
         now=now,
@@ -76,9 +77,7 @@ def explain(
     if output == "json":
         print_record({**_asked(call), **_as_json(told)}, output)
     else:
-        click.echo(
-            f"{call.principal.arn} calls {operation} of {call.labels['modelId']} from {call.region}.\n"
-        )
+        click.echo(f"{call.principal.arn} calls {operation} of {call.labels['modelId']} from {source}.\n")
         _print(told)
     if not told.answered:
         ctx.exit(EXIT_FAILURE)

@@ -79,17 +79,24 @@ def report(
 
 def _print(told: Report, rows: list[dict[str, Any]], violations: list[dict[str, Any]], began: float) -> None:
     if rows:
-        print_rows(rows, "table", _COLUMNS)
+        print_rows([_for_people(row) for row in rows], "table", _COLUMNS)
         click.echo()
     if any(row["simulated"] for row in rows):
         click.echo("(simulated): one engine stands for every region, and the region is a label only.")
+    if any(not row["engine"] for row in rows):
+        click.echo(
+            "(no answer): sent there, and it failed or the caller left; whether that region was simulated is "
+            "not recorded."
+        )
     unsent = f", {told.unsent} of them sent nowhere" if told.unsent else ""
-    click.echo(f"{told.calls} calls since {moment(began)}{unsent}.")
+    click.echo(f"{told.calls} call{'s' if told.calls != 1 else ''} since {moment(began)}{unsent}.")
     if not told.violated:
         click.echo("None left the regions it was allowed.")
         return
-    click.echo(f"{told.violated} sent outside of what was allowed:\n")
+    first = f"; the first {len(violations)}" if told.violated > len(violations) else ""
+    click.echo(f"{told.violated} sent outside of what was allowed{first}:\n")
     print_rows(violations, "table", ["when", "request_id", "caller", "called", "from", "sent_to", "why"])
+    click.echo("\nTo keep later calls within: `outcrop users bind`, or bedrock.residency for all of them.")
 
 
 def _row(route: Route, number: int) -> dict[str, Any]:
@@ -98,11 +105,16 @@ def _row(route: Route, number: int) -> dict[str, Any]:
         "caller": route.owner,
         "called": route.called,
         "from": route.region,
-        "sent_to": f"{route.contacted} (simulated)" if route.simulated else route.contacted,
-        "engine": route.engine or "(failed)",
+        "sent_to": route.contacted,
+        "engine": route.engine,
         "calls": number,
         "simulated": route.simulated,
     }
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    sent_to = f"{row['sent_to']} (simulated)" if row["simulated"] else row["sent_to"]
+    return {**row, "sent_to": sent_to, "engine": row["engine"] or "(no answer)"}
 
 
 def _violation(each: Violation) -> dict[str, Any]:

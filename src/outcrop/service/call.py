@@ -25,7 +25,8 @@ class Principal(msgspec.Struct, frozen=True):
     or the API key's name that proved it.
 
     `owner` is the ARN of the user or role whose policies count: of an assumed role it is the role, while
-    `arn` names the session. `session_policy` is the JSON that narrows a session, "" for none.
+    `arn` names the session. `session_policy` is the JSON that narrows a session, "" for none. `via` are the
+    ARNs of the user and the roles from which a role's session came: whoever is bound stays so as a role.
     """
 
     arn: str
@@ -34,6 +35,7 @@ class Principal(msgspec.Struct, frozen=True):
     key: str
     owner: str = ""
     session_policy: str = ""
+    via: tuple[str, ...] = ()
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -114,4 +116,5 @@ class Counted(msgspec.Struct, frozen=True):
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
 Step: TypeAlias = Callable[[Call, Handler], Awaitable[Reply]]
 Ask: TypeAlias = Callable[[Call, Question], Awaitable[Outcome]]
+Count: TypeAlias = Callable[[Call, Question], Awaitable[Counted]]
 AskStep: TypeAlias = Callable[[Call, Question, Ask], Awaitable[Outcome]]

@@ -109,7 +109,7 @@ class Service:
             unavailable = ServiceUnavailableException(reason=f"{error.what} {error.fix}")
             reply = self._refuse(unavailable, head, found, request_id)
         except Exception:  # the last line of defence: a bug must not leave a client without an answer
-            log.exception("%s %s failed, request %s", head.method, head.raw_path, request_id)
+            log.exception("%s %s failed, request %s", head.method, ascii(head.raw_path), request_id)
             reply = self._refuse(InternalServerException(), head, found, request_id)
         return _named(reply, request_id)
 

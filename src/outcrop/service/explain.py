@@ -176,9 +176,12 @@ class Explainer:
 
     def _bindings(self, call: Call, target: Target) -> Finding:
         bindings = self._residency.bindings(call.state, call.principal)
-        if not bindings:
-            return Finding("residency", "yes", "Neither endpoint nor account nor caller is bound to regions.")
         bound = tuple(f"{binding}." for binding in bindings)
+        if call.principal.key == _TEMPORARY:
+            bound += ("Who takes on the role keeps bindings of their own: these are not known here.",)
+        if not bindings:
+            text = "Neither endpoint nor account nor caller is bound to regions."
+            return Finding("residency", "yes", text, bound)
         if call.regions:
             text = f"Of these regions the bindings leave {_some(call.regions)}."
             return Finding("residency", "yes", text, bound)
@@ -273,7 +276,6 @@ class Explainer:
 
 
 def asking(
-    catalog: Catalog,
     state: Snapshot,
     *,
     caller: Principal,
@@ -282,9 +284,7 @@ def asking(
     operation: str,
     now: float,
 ) -> Call:
-    """A call as `caller` would make it, to be explained. Raises OutcropError for an unknown region."""
-    if region not in catalog.regions:
-        raise OutcropError(f"Bedrock has no region {region!r}.", f"Regions: {', '.join(catalog.regions)}.")
+    """A call as `caller` would make it, to be explained."""
     # policies ask for more where an API key is used
     headers = {"authorization": "Bearer"} if state.get(ApiKey, caller.key) else {}
     return Call(
@@ -302,7 +302,7 @@ def asking(
 
 
 def caller_named(state: Snapshot, named: str, account: str, now: float) -> Principal:
-    """Who is meant by an access key id, an API key's name, a user's name, or a user's, role's or session's ARN.
+    """Who is meant by an access key id, an API key's or a user's name, or a user's, role's or session's ARN.
 
     `account` is where a bare user's name is looked for. Raises OutcropError when nobody is, and for a key
     that is revoked or, at `now` (epoch seconds), has expired: nothing of a call with it would be looked at.

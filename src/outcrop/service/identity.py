@@ -80,16 +80,17 @@ class Assumption(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a caller's credentials come from: a long-term access key, and whether by way of a role."""
+    """Where credentials come from: a long-term access key, and the ARNs of the roles taken on since."""
 
     parent: str
-    assumed: bool
+    roles: tuple[str, ...] = ()
 
 
 class _Ticket(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a session token says: its parent's access key id, its times (epoch seconds), and a random part.
 
-    Of an assumed role also the role's ARN and unique id, the session's name, and its policy, deflated.
+    Of an assumed role also the role's ARN and unique id, the session's name, its policy, deflated, and the
+    roles by way of which it was assumed.
     """
 
     parent: str
@@ -100,6 +101,7 @@ class _Ticket(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     role_id: str = ""
     name: str = ""
     policy: bytes = b""
+    via: tuple[str, ...] = ()
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -187,6 +189,7 @@ class Identity:
             taken.role.role_id,
             taken.name,
             compress(taken.policy.encode(), 9) if taken.policy else b"",
+            origin.roles,
         )
         return self._issued(ticket, state)
 
@@ -196,9 +199,10 @@ class Identity:
         if signature is None:
             raise MissingAuthenticationTokenException
         if not signature.access_key.startswith(_TEMPORARY):
-            return Origin(signature.access_key, assumed=False)
+            return Origin(signature.access_key)
         _, ticket = _open(self._secrets.session_secret(state), signature.token)
-        return Origin(ticket.parent, assumed=bool(ticket.role))
+        taken = (*ticket.via, ticket.role) if ticket.role else ()
+        return Origin(ticket.parent, tuple(dict.fromkeys(taken)))
 
     def _issued(self, ticket: _Ticket, state: Reading) -> Session:
         return Session(_issue(self._secrets.session_secret(state), ticket), ticket.expires)
@@ -271,6 +275,7 @@ def _session_principal(state: Reading, key_id: str, ticket: _Ticket) -> Principa
         key_id,
         ticket.role,
         decompress(ticket.policy).decode() if ticket.policy else "",
+        (parent.owner, *ticket.via),
     )
 
 

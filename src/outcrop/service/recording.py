@@ -6,6 +6,8 @@ What was refused before is not in it. Knows no file: the log is handed in.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -14,7 +16,7 @@ from outcrop.catalog.prices import Tokens
 from outcrop.engine import Question
 from outcrop.errors import Fault, InternalServerException
 from outcrop.service import metering
-from outcrop.service.call import Ask, Call, Outcome
+from outcrop.service.call import Ask, Call, Count, Counted, Outcome
 from outcrop.store.calls import CallRecord
 
 
@@ -33,8 +35,25 @@ class Recorder:
 
     async def record(self, call: Call, question: Question, ask: Ask) -> Outcome:
         """Ask on, and record how it went: at once when it fails, else when the answer ends."""
-        try:
+        with self._failures(call):
             outcome = await ask(call, question)
+
+        def add(tokens: Tokens | None, fault: Fault | None, cut: bool) -> None:
+            self._log.add(_record(call, outcome, tokens, fault, cut=cut))
+
+        return msgspec.structs.replace(outcome, answer=metering.watch(outcome.answer, add))
+
+    async def count(self, call: Call, question: Question, count: Count) -> Counted:
+        """Have tokens counted, and record where: a prompt is sent for that as well."""
+        with self._failures(call):
+            counted = await count(call, question)
+        self._log.add(_record(call, counted, Tokens(input=counted.tokens), None, cut=False))
+        return counted
+
+    @contextmanager
+    def _failures(self, call: Call) -> Iterator[None]:
+        try:
+            yield
         except Fault as fault:
             self._log.add(_record(call, None, None, fault, cut=False))
             raise
@@ -45,14 +64,9 @@ class Recorder:
             self._log.add(_record(call, None, None, InternalServerException(), cut=False))
             raise
 
-        def add(tokens: Tokens | None, fault: Fault | None, cut: bool) -> None:
-            self._log.add(_record(call, outcome, tokens, fault, cut=cut))
-
-        return msgspec.structs.replace(outcome, answer=metering.watch(outcome.answer, add))
-
 
 def _record(
-    call: Call, outcome: Outcome | None, tokens: Tokens | None, fault: Fault | None, *, cut: bool
+    call: Call, outcome: Outcome | Counted | None, tokens: Tokens | None, fault: Fault | None, *, cut: bool
 ) -> CallRecord:
     who, target = call.principal, call.target
     return CallRecord(

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from outcrop.catalog import Model
 from outcrop.engine import Events, Question, Stream, Whole
@@ -21,7 +21,7 @@ from outcrop.errors import (
     ValidationException,
 )
 from outcrop.service import fault_log
-from outcrop.service.call import Ask, AskStep, Call, Counted, Handler, Outcome, Target
+from outcrop.service.call import Ask, AskStep, Call, Count, Counted, Handler, Outcome, Target
 from outcrop.wire import converse, frames, messages, messages_reply
 from outcrop.wire.converse import ConverseRequest
 from outcrop.wire.converse_rules import MODEL_ERRORS
@@ -30,8 +30,6 @@ from outcrop.wire.http import EVENT_STREAM, JSON, Reply
 from outcrop.wire.messages_rules import check_meaning
 
 log = logging.getLogger("outcrop.service")
-
-Count: TypeAlias = Callable[[Call, Question], Awaitable[Counted]]
 
 _DELTA: Final = "content_block_delta"
 # The header with which InvokeModel asks for a guardrail (botocore).

@@ -22,9 +22,6 @@ from outcrop.wire.http import Reply
 
 BareModelId: TypeAlias = Literal["regional", "refuse"]
 
-_CALLS_A_MODEL: Final = frozenset(
-    {"InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream"}
-)
 _APPLICATION: Final = ":application-inference-profile/"
 # Recorded. It answers all that is not a model here: malformed, unknown, a prefix the model does not have, a
 # profile not offered from the caller's region, an ARN of another region, an application profile's short id
@@ -56,16 +53,16 @@ class Targets:
 
     def target(self, call: Call) -> Target | None:
         """What the call means; None for an operation that calls no model. Raises as `find` does."""
-        name = call.operation.name
-        if name in _CALLS_A_MODEL:
+        if call.operation.runs_a_model:
             text, region, account = call.labels["modelId"], call.region, call.principal.account
             if _APPLICATION in text:
                 return self._application(call, text)
             return resolve(self._catalog, text, region, call.today, self._bare_model_id, account)
-        if name == "CountTokens":
-            return Target(
-                resolve_for_count(self._catalog, call.labels["modelId"], call.region, call.today), None
-            )
+        if call.operation.name == "CountTokens":
+            model = resolve_for_count(self._catalog, call.labels["modelId"], call.region, call.today)
+            # counted where the bare id would be answered, so by an engine that might be asked for the answer
+            here = call.region in model.on_demand
+            return Target(model, None if here else self._catalog.regional(model, call.region))
         return None
 
     def _application(self, call: Call, arn: str) -> Target:

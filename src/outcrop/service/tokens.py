@@ -58,7 +58,7 @@ class Tokens:
         _check_policy(wanted.policy)
         role = _role_for(call, wanted)
         origin = self._identity.origin(call.head, call.state)
-        seconds = _seconds(wanted, role, chained=origin.assumed)
+        seconds = _seconds(wanted, role, chained=bool(origin.roles))
         taken = Assumption(role, wanted.session, wanted.policy)
         session = self._identity.assume(
             origin, taken, seconds, call.received, self._randomness(12), call.state

@@ -73,6 +73,9 @@ _RINGS: Final = (
     (_DAYS, DAY, _DAY_SUM),
 )
 
+_LOCK_PATIENCE: Final = 0.25  # seconds
+_FIRST_PAUSE: Final = 10e-6
+_LONGEST_PAUSE: Final = 1e-3
 Words: TypeAlias = memoryview  # of the whole file, as signed 64-bit words
 LimitName: TypeAlias = Literal["requests", "tokens_minute", "tokens_day"]
 
@@ -240,7 +243,7 @@ class Counters:
                 if self._file is None:
                     self._file = _open(self._path)
                     return self._file
-                fcntl.flock(self._file.fd, fcntl.LOCK_EX)
+                _lock(self._file.fd, self._path)
                 if self._file.current():
                     return self._file
                 self._file.close()
@@ -336,8 +339,13 @@ class _File:
     def _grow(self, rows: int) -> None:
         """Room for more. Written, not only lengthened: a full disk must fail here, not kill us later."""
         missing = _bytes_of(rows + _GROWTH) - self._size
-        if os.pwrite(self.fd, bytes(missing), self._size) != missing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            if os.pwrite(self.fd, bytes(missing), self._size) != missing:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OutcropError(
+                f"The quota counters can't grow: {error.strerror}.", "See that the disk has room."
+            ) from error
         self._map_again()
 
     def _map_again(self) -> None:
@@ -420,9 +428,28 @@ def _open(path: str) -> _File:
         ) from error
 
 
+def _lock(fd: int, path: str) -> None:
+    """Take the lock. It is held for microseconds, and so only a process that was stopped keeps it for long:
+    the event loop that calls this does not wait for that one. Raises OutcropError."""
+    pause, until = _FIRST_PAUSE, time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise OutcropError(
+                    f"The quota counters in {path} are locked by a process that does not go on.",
+                    "Look for an Outcrop that is stopped (state T in `ps`), and end it.",
+                ) from error
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            return
+
+
 def _adopt(fd: int, path: str) -> _File | None:
     """The open file, locked and checked; None when it is not the file to use and another has to be opened."""
-    fcntl.flock(fd, fcntl.LOCK_EX)
+    _lock(fd, path)
     if not _is_at(fd, path):  # set aside or deleted while we waited
         return None
     os.fchmod(fd, 0o600)

@@ -35,6 +35,11 @@ class Operation(msgspec.Struct, frozen=True):
         """The service in the signature's scope: both Bedrock endpoints sign as `bedrock`."""
         return "sts" if self.service == "sts" else "bedrock"
 
+    @property
+    def runs_a_model(self) -> bool:
+        """Whether it makes a model answer, whole or as a stream."""
+        return self.service == "bedrock-runtime" and self.name != "CountTokens"
+
 
 # InvokeModel: 25,000,000 bytes (botocore, `Body` max). Converse has no limit of its own in the model: 20
 # images of 3.75 MB or 5 documents of 4.5 MB per message, in base64, are what it may carry.

@@ -230,9 +230,13 @@ def test_kinds_regions_models_and_accounts_are_apart(counters, limited):
     reserve(limited, asking(scope=""), ask)
     reserve(limited, asking(region="us-east-1"), ask)
     reserve(limited, asking(account=OTHER_ACCOUNT), ask)
-    reserve(limited, asking(betas=LONG_CONTEXT), ask)
-    reserve(limited, asking(SONNET_4, betas=LONG_CONTEXT, scope="global", region="us-east-1"), ask)
-    reserve(limited, asking(SONNET_37, betas=LONG_CONTEXT), ask)
+    long = {
+        "betas": LONG_CONTEXT,
+        "body": {**BODY, "messages": [{"role": "user", "content": "word " * 200_000}]},
+    }
+    reserve(limited, asking(**long), ask)
+    reserve(limited, asking(SONNET_4, scope="global", region="us-east-1", **long), ask)
+    reserve(limited, asking(SONNET_37, **long), ask)
     assert set(counters.keys()) == {
         key(),
         key(kind="global"),

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from outcrop.catalog import Catalog, Profile
@@ -12,6 +13,7 @@ from outcrop.service.routing.residency import Residency
 from service.routing.stage import ACCOUNT, CATALOG, EU, GLOBAL, MODEL, SONNET, US, USER, call, state
 
 EUROPE = CATALOG.geography("eu")
+OTHER = "210987654321"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/r"
 
 
@@ -180,13 +182,22 @@ def test_an_endpoint_bound_to_an_unknown_name_does_not_start():
     assert "Did you mean eu-west-1" in caught.value.fix
 
 
-def test_tokens_are_counted_where_the_bare_id_would_be_answered():
-    bare = Target(MODEL, None)
-    regions = placed(Residency(CATALOG), call(bare, "eu-west-1", operation="CountTokens"))
-    assert regions == EU.destinations("eu-west-1")
-    bound = placed(Residency(CATALOG, ["eu-west-1"]), call(bare, "eu-west-1", operation="CountTokens"))
-    assert bound == ("eu-west-1",)
-    assert placed(Residency(CATALOG), call(bare, "sa-east-1", operation="CountTokens")) == ("sa-east-1",)
+def test_who_is_bound_stays_so_by_way_of_any_role():
+    """A user who is bound, or whose account is, takes on a role of another account that is not."""
+    free = Role(OTHER, "free", "AROAFREE", 0, "{}")
+    session = Principal("arn:session", "AROAFREE:s", OTHER, "ASIA", free.arn, "", (USER, ROLE))
+
+    def by_way_of(*records, via=(USER, ROLE)):
+        given = call(GLOBAL, "us-east-1", known=state(free, *records))
+        return msgspec.structs.replace(given, principal=msgspec.structs.replace(session, via=via))
+
+    for records, whose in (
+        ((account(), user("eu"), role()), USER),
+        ((account(), user(), role("eu")), ROLE),
+        ((account("eu"), user(), role()), f"the account {ACCOUNT}"),
+    ):
+        assert f"{whose} is bound to eu" in refusal(Residency(CATALOG), by_way_of(*records))
+    assert len(placed(Residency(CATALOG), by_way_of(account(), user("eu"), role(), via=(ROLE,)))) > 20
 
 
 @pytest.mark.parametrize("edition", ["guide", "2026-11"])

@@ -40,10 +40,6 @@ __all__ = ["Access", "Agreement", "Mode", "Standing", "State", "UseCase"]
 
 log = logging.getLogger("outcrop.service")
 
-# CountTokens is not among them: it is free, it runs no model, and none of AWS's pages asks access for it.
-_CALLS_A_MODEL: Final = frozenset(
-    {"InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream"}
-)
 # A store that could not be written is not asked again for each call. In seconds.
 _PAUSE: Final = 60
 
@@ -75,11 +71,13 @@ class Access:
         Where access is open a first call passes at once, and the grant is written meanwhile.
         """
         target = call.target
-        if target is not None and call.operation.name in _CALLS_A_MODEL:
+        if target is not None:
             account, model = call.principal.account, target.model.id
             agreement = call.state.get(Agreement, agreement_key(account, model))
             state = state_of(call.state, account, agreement, self._mode)
-            if state != "granted":
+            # Counting is free and runs no model: none of AWS's pages asks access for it. But what the
+            # operator took away is sent no prompt at all.
+            if state != "granted" and (call.operation.runs_a_model or state == "revoked"):
                 fault = refusal(state)
                 if fault is not None:
                     raise fault

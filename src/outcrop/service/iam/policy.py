@@ -145,7 +145,7 @@ class Policy(msgspec.Struct, frozen=True):
     reads: frozenset[str]
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)  # some 100 KB each at the longest, and callers choose session policies
 def parse(text: str, *, trust: bool = False) -> Policy:
     """The policy that `text` is; with `trust` a role's trust policy. Raises MalformedPolicy."""
     _check_size(text, LONGEST_TRUST if trust else LONGEST)

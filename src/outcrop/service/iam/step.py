@@ -38,6 +38,7 @@ _Key: TypeAlias = tuple[str, ...]
 
 # A snapshot lives until the next change. Sessions have names that callers choose, so there is an end.
 _MOST: Final = 4096
+_MOST_LAYERS: Final = 256  # they hold compiled policies
 
 
 def _unknown(head: Head) -> Connection:  # noqa: ARG001 - it says nothing about any head
@@ -90,7 +91,7 @@ class Authoriser:
         layers = self._layers(call, memo)
         refusal = self._asked(call, layers)
         if layers.reads.isdisjoint(PASSING):
-            _keep(memo.refusals, key, refusal)
+            _keep(memo.refusals, key, refusal, _MOST)
         return refusal
 
     def _asked(self, call: Call, layers: Layers) -> str:
@@ -126,7 +127,7 @@ class Authoriser:
                 layers = layers_of(call.state, principal)
             except MalformedPolicy as error:
                 raise _unreadable(key[0], error) from error
-            _keep(memo.layers, key, layers)
+            _keep(memo.layers, key, layers, _MOST_LAYERS)
         return layers
 
 
@@ -186,7 +187,7 @@ def _unreadable(owner: str, error: MalformedPolicy) -> InternalServerException:
     return InternalServerException(reason=f"a policy of {owner} can't be read: {error}")
 
 
-def _keep(kept: dict[_Key, T], key: _Key, value: T) -> None:
-    if len(kept) >= _MOST:
+def _keep(kept: dict[_Key, T], key: _Key, value: T, most: int) -> None:
+    if len(kept) >= most:
         kept.clear()
     kept[key] = value

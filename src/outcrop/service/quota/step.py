@@ -69,9 +69,9 @@ class Quotas:
         """
         if not self._enabled or call.target is None:
             return await ask(call, question)
-        model, bucket = question.model, _bucket(call, question)
+        model, asked = question.model, estimate.input_tokens(question.body)
+        bucket = _bucket(call, question, asked)
         found = table(call.state).resolve(bucket)
-        asked = estimate.input_tokens(question.body)
         held = self._hold(found, bucket, asked, int(question.body["max_tokens"]))
         try:
             outcome = await ask(call, question)
@@ -127,10 +127,11 @@ def _tells_input(tokens: Tokens) -> bool:
     return bool(tokens.input or tokens.cache_read or tokens.cache_write_5m or tokens.cache_write_1h)
 
 
-def _bucket(call: Call, question: Question) -> Bucket:
+def _bucket(call: Call, question: Question, asked: int) -> Bucket:
     model, target = question.model, call.target
     kind = "in-region" if target is None else target.kind
-    return Bucket(call.principal.account, model.id, call.region, quotas.kind_of(model, kind, question.betas))
+    kind = quotas.kind_of(model, kind, question.betas, asked)
+    return Bucket(call.principal.account, model.id, call.region, kind)
 
 
 def explain(refusal: Refusal, bucket: Bucket, asked: int, max_tokens: int) -> str:

@@ -18,7 +18,11 @@ _MOST: Final = 100  # violations that are listed one by one
 
 
 class Route(NamedTuple):
-    """What the calls of one line have in common. `region` is the source, `contacted` where they were sent."""
+    """What the sendings of one line have in common.
+
+    `region` is the source, `contacted` where they were sent. `engine` is who answered, "" where this sending
+    brought no answer; only of one that did is it recorded whether the region was `simulated`.
+    """
 
     account: str
     owner: str
@@ -56,31 +60,33 @@ def report(catalog: Catalog, records: Iterable[CallRecord], bound: frozenset[str
     violations: list[Violation] = []
     calls = unsent = violated = 0
     for record in records:
+        sent = _sent(record)
         calls += 1
-        unsent += not record.contacted
-        for region in record.contacted:
-            route = _route(record, region)
+        unsent += not sent
+        for route in sent:
             routes[route] = routes.get(route, 0) + 1
-            why = _why_outside(catalog, record, region, bound)
+            why = _why_outside(catalog, record, route.contacted, bound)
             if why:
                 violated += 1
                 if len(violations) < _MOST:
-                    violations.append(Violation(record, region, why))
+                    violations.append(Violation(record, route.contacted, why))
     return Report(routes, tuple(violations), violated, calls, unsent)
 
 
-def _route(record: CallRecord, region: str) -> Route:
-    called = record.profile or record.model_id
-    answered = region == record.destination
-    return Route(
-        record.account,
-        record.owner or record.principal,
-        called,
-        record.region,
-        region,
-        record.engine if answered else "",
-        record.simulated,
-    )
+def _sent(record: CallRecord) -> list[Route]:
+    """Every sending of a call; the last one brought the answer, if there was one."""
+    regions = list(record.contacted)
+    if record.destination and regions[-1:] != [record.destination]:
+        regions.append(record.destination)  # no dispatcher writes that, and it must not go unseen
+    answered = len(regions) - 1 if record.destination else -1
+    who = record.owner or record.principal
+    asked = (record.account, who, record.profile or record.model_id, record.region)
+    return [
+        Route(*asked, region, record.engine, record.simulated)
+        if number == answered
+        else Route(*asked, region, "", simulated=False)
+        for number, region in enumerate(regions)
+    ]
 
 
 def _why_outside(catalog: Catalog, record: CallRecord, region: str, bound: frozenset[str] | None) -> str:
@@ -89,10 +95,14 @@ def _why_outside(catalog: Catalog, record: CallRecord, region: str, bound: froze
         return f"the call was allowed {', '.join(record.allowed) or 'no region'}"
     profile = catalog.profile(record.profile) if record.profile else None
     if record.profile and profile is None:
-        return f"the catalogue has no profile {record.profile}: where it may run is not known"
+        return (
+            f"the catalogue's edition {catalog.edition} has no profile {record.profile}: where it may run is "
+            "not known; set bedrock.edition to that of the call"
+        )
     runs = (record.region,) if profile is None else profile.destinations(record.region)
     if region not in runs:
-        return f"{record.profile or record.model_id} called from {record.region} runs in {', '.join(runs)}"
+        where = ", ".join(runs) or "no region"
+        return f"{record.profile or record.model_id} called from {record.region} runs in {where}"
     if bound is not None and region not in bound:
         return "the regions asked about do not contain it"
     return ""

@@ -8,7 +8,7 @@ data and its records stay. Knows the catalogue and the records; no engine, and n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -41,8 +41,8 @@ class _Known:
     """What has been worked out from one state."""
 
     def __init__(self) -> None:
-        self.bindings: dict[tuple[str, str], tuple[Binding, ...]] = {}
-        self.regions: dict[tuple[str, str, str, str, bool], tuple[str, ...]] = {}
+        self.bindings: dict[tuple[str, ...], tuple[Binding, ...]] = {}
+        self.regions: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 
 class Residency:
@@ -63,12 +63,16 @@ class Residency:
         self._known = known  # this object's own: another's endpoint may be bound to something else
 
     def bindings(self, state: Snapshot, principal: Principal) -> tuple[Binding, ...]:
-        """Every binding of a caller, the endpoint's first; none when it may use any region."""
-        known = state.derived(self._known)
-        key = (principal.account, principal.owner)
-        found = known.bindings.get(key)
+        """Every binding of a caller, the endpoint's first; none when it may use any region.
+
+        Who took on a role keeps their own, and their account's: a role is no way out.
+        """
+        known = state.derived(self._known).bindings
+        key = (principal.account, principal.owner, *principal.via)
+        found = known.get(key)
         if found is None:
-            found = known.bindings[key] = (*self._endpoint, *self._recorded(state, *key))
+            _keep_few(known)
+            found = known[key] = (*self._endpoint, *self._recorded(state, key))
         return found
 
     def allowed(self, state: Snapshot, principal: Principal) -> frozenset[str] | None:
@@ -82,14 +86,12 @@ class Residency:
         """Where a call of `target` may run; nowhere when the bindings leave nothing, or not its source."""
         profile, who = target.profile, call.principal
         called = target.model.id if profile is None else profile.id
-        counts = call.operation.name == "CountTokens"
-        key = (who.account, who.owner, called, call.region, counts)
+        key = (who.account, who.owner, called, call.region, *who.via)
         known = call.state.derived(self._known).regions
         found = known.get(key)
         if found is None:
-            if len(known) >= _REMEMBERED:
-                known.clear()
-            found = known[key] = self._narrowed(call, self._destinations(call.region, target, counts))
+            _keep_few(known)
+            found = known[key] = self._narrowed(call, target.destinations(call.region))
         return found
 
     def place(self, call: Call, inner: Handler) -> Awaitable[Reply]:
@@ -117,13 +119,18 @@ class Residency:
             why = f"on {called} in {call.region}: that runs in {where}, but {bound}"
         return f"{who} {why}. {self._instead(target.model, allowed)}"
 
-    def _recorded(self, state: Snapshot, account: str, owner: str) -> Iterable[Binding]:
-        record = state.get(Account, account)
-        if record is not None and record.residency:
-            yield self._binding(f"the account {account}", record.residency)
-        bound = state.get(User, owner) or state.get(Role, owner)
-        if bound is not None and bound.residency:
-            yield self._binding(owner, bound.residency)
+    def _recorded(self, state: Snapshot, key: tuple[str, ...]) -> Iterable[Binding]:
+        """The bindings of an account, and of owners by their ARNs with their accounts."""
+        account, *owners = key
+        accounts = dict.fromkeys((account, *(owner.split(":", 5)[4] for owner in owners if owner)))
+        for name in accounts:
+            record = state.get(Account, name)
+            if record is not None and record.residency:
+                yield self._binding(f"the account {name}", record.residency)
+        for owner in dict.fromkeys(owners):
+            bound = state.get(User, owner) or state.get(Role, owner)
+            if bound is not None and bound.residency:
+                yield self._binding(owner, bound.residency)
 
     def _binding(self, whose: str, names: Names) -> Binding:
         try:
@@ -140,18 +147,6 @@ class Residency:
             return ()
         return tuple(region for region in destinations if region in allowed)
 
-    def _destinations(self, source: str, target: Target, counts: bool) -> tuple[str, ...]:
-        """Where the target may run.
-
-        Tokens are counted where the bare id would be answered: of a model that is sold through profiles only,
-        by the source's regional endpoint.
-        """
-        if counts and target.profile is None and source not in target.model.on_demand:
-            regional = self._catalog.regional(target.model, source)
-            if regional is not None:
-                return regional.destinations(source)
-        return target.destinations(source)
-
     def _instead(self, model: Model, allowed: frozenset[str]) -> str:
         """The ids that fit, each with the regions from which it does."""
         fits = {
@@ -164,6 +159,11 @@ class Residency:
         if not fits:
             return f"No region within that offers {model.id}."
         return "Within that: " + "; ".join(f"{name} from {', '.join(fits[name])}" for name in fits) + "."
+
+
+def _keep_few(known: dict[tuple[str, ...], Any]) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
 
 
 def _sources_within(profile: Profile, allowed: frozenset[str]) -> list[str]:
