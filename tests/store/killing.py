@@ -79,6 +79,7 @@ def _start(writer: str, folder: Path, seed: str) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pipesize=1 << 20,  # nobody reads before it is dead
         env={**os.environ, "PYTHONPATH": str(TESTS)},
     )
 
