@@ -217,6 +217,9 @@ A path in the file is relative to the file. A secret never stands in the file: w
 `file:/path`. In an environment variable a list is written with commas, a table as TOML:
 `OUTCROP_ENGINE__MESSAGES__MODELS='{"anthropic.claude-…" = "name"}'`.
 
+What is set for a kind of engine that was not chosen has no effect, and is told as a mistake. Not where
+something stronger chose another kind: `--engine scripted` leaves `[engine.messages]` in the file as it is.
+
 Several engines, each in regions of its own, take the place of `[engine]`:
 """
     yield "```toml"
@@ -304,11 +307,12 @@ def _cli() -> Iterator[str]:
     yield f"> {ABOUT}\n"
     yield """\
 What the commands say of themselves. Exit codes: 0 all is well, 1 a failure (with what to do about it), 2
-wrong usage, 78 a wrong setting; `outcrop exec` gives the code of its program. Lists and records are printed
+wrong usage (a flag that names no region or model, too), 78 a wrong setting, whether the file, a variable or a
+flag such as `--base-url` set it; `outcrop exec` gives the code of its program. Lists and records are printed
 as JSON by `--output json`.
 """
     for words, command in commands():
-        yield f"{'#' * min(len(words), 2)}# outcrop {' '.join(words)}\n" if words else "## outcrop\n"
+        yield f"{'#' * len(words)}# outcrop {' '.join(words)}\n" if words else "## outcrop\n"
         yield "```text"
         yield _help(words, command)
         yield "```\n"
@@ -321,9 +325,16 @@ def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
         command = outcrop.get_command(click.Context(outcrop), name)
         if command is None:
             raise LookupError(name)
-        yield (name,), command
-        if isinstance(command, click.Group):
-            yield from (((name, inner), command.commands[inner]) for inner in sorted(command.commands))
+        yield from _with_inner((name,), command)
+
+
+def _with_inner(
+    words: tuple[str, ...], command: click.Command
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield words, command
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            yield from _with_inner((*words, name), command.commands[name])
 
 
 def _help(words: tuple[str, ...], command: click.Command) -> str:

@@ -186,7 +186,11 @@ def test_a_secret_may_not_stand_in_the_file():
 
 
 def test_a_secret_is_revealed_from_where_it_is_and_never_printed():
-    written("[engine.messages]\napi_key = 'env:MY_KEY'\nheaders = { x-team = 'env:TEAM', x-plain = 'abc' }\n")
+    kind = "[engine]\nkind = 'messages'\n"
+    written(
+        kind
+        + "[engine.messages]\napi_key = 'env:MY_KEY'\nheaders = { x-team = 'env:TEAM', x-plain = 'abc' }\n"
+    )
     messages = config.load(env={}).settings.engine.messages
     assert messages.key({"MY_KEY": "s3cret"}) == "s3cret"
     assert messages.sent_headers({"TEAM": "red"}) == {"x-team": "red", "x-plain": "abc"}
@@ -307,6 +311,7 @@ def test_the_environment_alone_can_name_engines():
         env={
             "OUTCROP_ENGINES__A_1__KIND": "scripted",
             "OUTCROP_ENGINES__A_1__REGIONS": "us-east-1, us-west-2",
+            "OUTCROP_ENGINES__B__KIND": "messages",
             "OUTCROP_ENGINES__B__MESSAGES__BASE_URL": "http://127.0.0.1:1",
         }
     ).settings
@@ -328,7 +333,10 @@ def test_the_environment_alone_can_name_engines():
         ("[engins.eu]\n", 1, "has no section 'engins'", "Did you mean 'engines'?"),
         ("[engines.eu]\nconcurrent = -1\n", 2, "a number, or 0 for unknown", "default (0)"),
         ("[engines.eu]\nregions = ['eu-west-11']\n", 2, "engines.eu.regions", "Did you mean eu-west-1"),
-        ("[engines.eu]\nregions = ['eu']\n", 2, "no region 'eu'", "like us-west-2"),
+        ("[engines.eu]\nregions = ['eu']\n", 2, "no region 'eu'", "'eu' is a geography; regions are wanted"),
+        ("[engines.eu]\nregions = ['EU-WEST-1']\n", 2, "no region 'EU-WEST-1'", "Did you mean eu-west-1"),
+        ("[bedrock]\nresidency = ['EU']\n", 2, "nor a geography 'EU'", "Did you mean eu"),
+        ("[engines]\n", 1, "[engines] names no engine", "Write [engines.<name>]"),
         ("[engines.eu]\nmodels = ['claude-sonet-4-5']\n", 2, "no model", "Did you mean claude-sonnet-4-5"),
         ("[bedrock]\nresidency = ['europe']\n", 2, "bedrock.residency", "Geographies are"),
         ("[engines.eu.messages]\napi_key = 'sk-ant-1'\n", 2, "a secret stands in the file", ""),
@@ -352,6 +360,85 @@ def test_one_engine_and_several_contradict_each_other():
     written(TWO)
     _, problems = config.check(env={}, flags={"engine.kind": ("--engine", "scripted")})
     assert "--engine: engine.kind is set" in problems[0].what
+
+
+MESSAGES = "[engine.messages]\nbase_url = 'http://127.0.0.1:1'\n"
+SCRIPTED = "[engines.eu]\nkind = 'scripted'\n[engines.eu.local]\nthreads = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "flags", "told"),
+    [
+        (
+            MESSAGES,
+            {},
+            {},
+            'outcrop.toml, line 2: engine.kind is "local" (the default), so [engine.messages]',
+        ),
+        (
+            SCRIPTED,
+            {},
+            {},
+            'outcrop.toml, line 4: engines.eu.kind is "scripted" (by outcrop.toml, line 2), so [engines.eu',
+        ),
+        (
+            "",
+            {"OUTCROP_ENGINE__SCRIPTED__ANSWERS": "a"},
+            {},
+            "OUTCROP_ENGINE__SCRIPTED__ANSWERS: engine.kind",
+        ),
+        (
+            "[engine]\nkind = 'local'\n",
+            {},
+            {"engine.messages.base_url": ("--base-url", "http://h")},
+            "--base-",
+        ),
+        (
+            "",
+            {"OUTCROP_ENGINE__KIND": "messages"},
+            {"engine.local.model_file": ("--model-file", "m.gguf")},
+            '--model-file: engine.kind is "messages" (by OUTCROP_ENGINE__KIND), so [engine.local]',
+        ),
+    ],
+)
+def test_settings_of_a_kind_that_was_not_chosen_are_a_mistake(text, env, flags, told):
+    written(text)
+    _, (problem,) = config.check(env=env, flags=flags)
+    assert problem.what.startswith(told)
+    assert problem.what.endswith("has no effect.")
+    assert 'Set kind = "' in problem.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "flags"),
+    [
+        (MESSAGES, {"OUTCROP_ENGINE__KIND": "scripted"}, {}),
+        (MESSAGES, {}, {"engine.kind": ("--engine", "scripted")}),
+        ("", {"OUTCROP_ENGINE__LOCAL__THREADS": "1"}, {"engine.kind": ("--engine", "scripted")}),
+        (SCRIPTED, {"OUTCROP_ENGINES__EU__KIND": "messages"}, {}),
+        (MESSAGES, {"OUTCROP_ENGINE__KIND": "messages"}, {}),
+        ("[engine]\nkind = 'scripted'\n[engine.messages]\n", {}, {}),
+    ],
+)
+def test_whoever_chooses_another_engine_for_once_leaves_the_file_as_it_is(text, env, flags):
+    written(text)
+    assert config.check(env=env, flags=flags)[1] == []
+
+
+def test_a_kind_that_is_a_mistake_is_the_only_one():
+    written(f"[engine]\nkind = 'message'\n{MESSAGES}")
+    (problem,) = config.check(env={})[1]
+    assert "engine.kind must be" in problem.what
+
+
+def test_the_secrets_that_engines_lack_are_named():
+    written(f"{TWO}[engines.rest.scripted]\n[engines.claude]\nkind = 'messages'\n")
+    settings = config.load(env={}).settings
+    told = [problem.what for problem in config.missing_secrets(settings, {"EU_KEY": "k"})]
+    assert [what.partition(" is not set")[0] for what in told] == [
+        "engines.claude.messages.api_key: The environment variable ANTHROPIC_API_KEY"
+    ]
+    assert not list(config.missing_secrets(settings, {"EU_KEY": "k", "ANTHROPIC_API_KEY": "k"}))
 
 
 def test_variables_of_engines_are_refused_as_others_are():

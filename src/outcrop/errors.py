@@ -2,7 +2,8 @@
 
     Exception
     ├── OutcropError                         for the person at the keyboard: what is wrong, what to do next
-    │   └── ConfigError                      outcrop.toml, an environment variable or a flag
+    │   ├── ConfigError                      outcrop.toml, an environment variable or a flag over them
+    │   └── ArgumentError                    a flag or an argument of one command
     └── Fault                                for the caller on the wire: AWS's name, status and text
         ├── AuthFault                        raised before the service itself is reached
         │   ├── IncompleteSignatureException         400
@@ -53,6 +54,10 @@ class OutcropError(Exception):
 
 class ConfigError(OutcropError):
     """A setting is wrong: the text names the file and line, the variable or the flag."""
+
+
+class ArgumentError(OutcropError):
+    """A flag or an argument of a command is wrong: it names what there is not, or what can't be."""
 
 
 class Fault(Exception):  # noqa: N818 - AWS's names below have their own endings

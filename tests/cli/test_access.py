@@ -139,7 +139,7 @@ def test_another_account_has_an_access_of_its_own(cli, data: Path):
 
 @pytest.mark.parametrize("command", ["request", "grant", "revoke"])
 def test_a_model_or_an_account_that_is_not_here(cli, command: str, state):
-    refused = cli("access", command, "--model", "claude-sonet-4-5", code=1)
+    refused = cli("access", command, "--model", "claude-sonet-4-5", code=2)
     assert "There is no model 'claude-sonet-4-5'." in refused.stderr
     assert "Did you mean 'claude-sonnet-4-5'?" in refused.stderr
     refused = cli("access", command, "--model", "all", "--account", "111111111111", code=1)

@@ -22,6 +22,7 @@ def test_every_setting_is_shown_with_its_origin(cli, monkeypatch: pytest.MonkeyP
 
 
 def test_secrets_are_masked(cli, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OUTCROP_ENGINE__KIND", "messages")
     monkeypatch.setenv("OUTCROP_ENGINE__MESSAGES__API_KEY", "sk-very-secret")
     monkeypatch.setenv("OUTCROP_ENGINE__MESSAGES__PROXY", "http://me:sk-very-secret@proxy:1")
     monkeypatch.setenv("OUTCROP_ENGINE__MESSAGES__HEADERS", '{x-key = "sk-very-secret"}')
@@ -36,6 +37,15 @@ def test_check_lists_every_mistake_and_ends_with_78(cli):
     assert "line 2" in output
     assert "line 3" in output
     cli("config", "show", code=78)
+
+
+def test_check_tells_of_a_key_without_which_serve_would_not_start(cli, monkeypatch: pytest.MonkeyPatch):
+    Path("outcrop.toml").write_text("[engine]\nkind = 'messages'\n")
+    told = cli("config", "check", code=78).output
+    assert "engine.messages.api_key: The environment variable ANTHROPIC_API_KEY is not set" in told
+    cli("users", "list")  # other commands need no key
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk")
+    assert "All is well" in cli("config", "check").output
 
 
 def test_check_is_content_with_nothing(cli):

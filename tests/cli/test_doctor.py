@@ -15,7 +15,7 @@ from outcrop.cli.doctor import clients, engines, finding, machine
 from outcrop.cli.doctor.finding import Finding, Patient
 from outcrop.cli.keys import own_key, principals_of
 from outcrop.cli.running import Running, free_port
-from outcrop.config import Data, Engine, Local, Messages, Scripted, Server, Settings
+from outcrop.config import Data, Engine, Local, Messages, Placed, Scripted, Server, Settings
 from outcrop.service.principals import Principals
 
 URL = "http://127.0.0.1:8080"
@@ -308,3 +308,18 @@ def test_scripted_answers_are_read(data: Path):
 
 def test_an_endpoint_with_another_engine_is_said():
     assert "runs with scripted" in only(engines.engine(patient(running=HERE))).saw
+
+
+def test_a_state_that_is_gone_fails(data: Path):
+    own_key(principals(data))
+    (data / "state.db").unlink()
+    found = only(machine.keys(patient(data)))
+    assert (found.status, "state.db is gone" in found.saw) == ("fail", True)
+    assert not (data / "state.db").exists()
+
+
+def test_the_setting_to_check_is_the_engines_own():
+    messages = Messages(base_url=f"http://127.0.0.1:{free_port()}")
+    placed = {"ohio": Placed("messages", messages=messages)}
+    found = next(engines.engine(patient(engines=placed)))
+    assert (found.subject, "Check engines.ohio.messages.base_url" in found.fix) == ("engines.ohio", True)

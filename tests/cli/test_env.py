@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -103,4 +105,34 @@ def test_a_profile_holds_no_bearer_key(cli):
 def test_when_every_key_is_revoked_nobody_makes_one_in_secret(cli):
     key = exported(cli("env").stdout)["AWS_ACCESS_KEY_ID"]
     cli("keys", "revoke", key)
-    assert "Every access key is revoked." in cli("env", code=1).stderr
+    refused = cli("env", code=1).stderr
+    assert re.search(r"Every access key of account \d{12} is revoked\.", refused)
+
+
+def test_another_users_oldest_usable_key_can_be_handed_out(cli, home: Path):
+    cli("env")
+    made = [
+        json.loads(cli("keys", "create", "--user", "ana", "--output", "json").stdout)["access_key_id"]
+        for _ in range(2)
+    ]
+    assert exported(cli("env", "--user", "ana").stdout)["AWS_ACCESS_KEY_ID"] in made
+    cli("keys", "revoke", exported(cli("env", "--user", "ana").stdout)["AWS_ACCESS_KEY_ID"])
+    left = exported(cli("env", "--user", "ana").stdout)["AWS_ACCESS_KEY_ID"]
+    assert left in made
+    assert exported(cli("env").stdout)["AWS_ACCESS_KEY_ID"] not in made
+    cli("env", "--user", "ana", "--profile", "ana")
+    assert f"aws_access_key_id = {left}" in (home / ".aws" / "credentials").read_text()
+    cli("keys", "revoke", left)
+    assert "outcrop keys create --user ana`" in cli("env", "--user", "ana", code=1).stderr
+    assert "outcrop users list" in cli("env", "--user", "bob", code=1).stderr
+
+
+def test_a_user_of_another_account_can_be_meant(cli):
+    cli("users", "account", "create", "team", "--id", "111122223333")
+    cli("users", "create", "ana", "--account", "team")
+    refused = cli("env", "--user", "ana", "--account", "team", code=1).stderr
+    assert "outcrop keys create --user ana --account 111122223333`" in refused
+    pair = json.loads(cli("keys", "create", "--user", "ana", "--account", "team", "--output", "json").stdout)
+    told = exported(cli("env", "--user", "ana", "--account", "team").stdout)
+    assert told["AWS_ACCESS_KEY_ID"] == pair["access_key_id"]
+    cli("env", "--account", "team", code=2)

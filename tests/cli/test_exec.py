@@ -117,3 +117,12 @@ def test_over_tls_a_running_endpoint_must_have_it(serving, command):
         done = command("exec", "--tls", "--", "true")
     assert done.returncode == 1
     assert "outcrop serve --tls" in done.stderr
+
+
+def test_the_program_can_have_another_users_key(command):
+    pair = json.loads(command("keys", "create", "--user", "ana", "--output", "json").stdout)
+    show = [sys.executable, "-c", "import os; print(os.environ['AWS_ACCESS_KEY_ID'])"]
+    done = command("exec", "--user", "ana", "--engine", "scripted", "--", *show)
+    assert (done.returncode, done.stdout.strip()) == (0, pair["access_key_id"]), done.stderr
+    refused = command("exec", "--user", "bob", "--", "true")
+    assert (refused.returncode, "outcrop users list" in refused.stderr) == (1, True)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shlex
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from guide_table import SONNET_45
+from outcrop.catalog import Catalog
 from outcrop.cli.keys import own_key, principals_of
-from outcrop.config import Data, Settings
+from outcrop.cli.running import Running, judging, record_path, recorded
+from outcrop.client.placing import Placer
+from outcrop.config import Data, Settings, load
 from outcrop.store.counters import NAME, Amounts, Counters, Limits
 from people import allowing, trusting
 
@@ -97,6 +104,47 @@ def test_a_short_name_stands_for_the_id(cli, named, meant):
     assert told(cli, named, code=code)["model"] == meant
 
 
+@pytest.mark.parametrize(
+    ("named", "region", "says"),
+    [
+        (
+            "claude-sonnet-4-5",
+            "eu-west-1",
+            f"A bare id; the Python client's short name means global.{SONNET_45}.",
+        ),
+        ("claude-3-haiku-20240307", "us-west-2", "means us."),
+    ],
+)
+def test_what_a_short_name_means_elsewhere_is_said(cli, named, region, says):
+    (first, *_) = told(cli, named, "--region", region)["findings"]
+    assert says in first["details"][-1]
+    assert says in squeezed(cli("explain", named, "--region", region).stdout)
+
+
+def test_of_full_ids_and_prefixed_names_nothing_is_said_of_the_client(cli):
+    for named in (SONNET_45, "global.claude-sonnet-4-5", f"us.{SONNET_45}"):
+        assert "Python client" not in cli("explain", named).stdout
+
+
+@pytest.mark.parametrize("edition", ["guide", "2026-11"])
+def test_every_short_name_has_a_meaning_to_the_client(edition):
+    for model in Catalog.load(edition).models:
+        for name in model.short_names:
+            assert Placer("us-west-2", edition=edition).place(name)
+
+
+def test_a_command_stands_on_one_line_to_be_copied(cli, people):
+    people.create_user("dev")
+    lines = cli("explain", "us.claude-sonnet-4-5", "--as", "dev", code=1).stdout.splitlines()
+    command = f"`outcrop users policy put NAME FILE --user dev --account {people.account}`"
+    assert sum(command in line for line in lines) == 1
+
+
+def test_a_misspelt_name_is_asked_back(cli):
+    shown = squeezed(cli("explain", "eu.claude-sonet-4-5", code=1).stdout)
+    assert "→ Did you mean eu.claude-sonnet-4-5? " in shown
+
+
 def test_who_calls_is_a_key_a_user_or_an_arn(cli, people):
     key, _ = people.create_access_key("dev")
     api_key, _ = people.create_api_key("dev")
@@ -115,10 +163,11 @@ def test_who_calls_is_a_key_a_user_or_an_arn(cli, people):
 
 def test_the_command_that_a_refusal_tells_can_be_run(cli, people, tmp_path):
     people.create_user("dev")
-    fix = steps(told(cli, "us.claude-sonnet-4-5", "--as", "dev", code=1))["policies"]["fix"]
+    refused = steps(told(cli, "us.claude-sonnet-4-5", "--as", "dev", code=1))["policies"]
+    fix = refused["fix"]
     policy = tmp_path / "p.json"
-    policy.write_text(fix[fix.index("{") :])
-    words = fix.partition("`outcrop ")[2].partition("`")[0].split()
+    policy.write_text(json.dumps(refused["policy"]))
+    words = shlex.split(fix.partition("`outcrop ")[2].partition("`")[0])
     cli(*(str(policy) if word == "FILE" else "invoke-it" if word == "NAME" else word for word in words))
     assert told(cli, "us.claude-sonnet-4-5", "--as", "dev")["answered"]
     deny = allowing("*", effect="Deny")
@@ -164,13 +213,30 @@ def test_every_setting_of_the_endpoint_counts(cli, data, people):
     assert "429 ThrottlingException" in quota["details"][-1]
 
 
+def test_a_call_that_asks_for_more_than_is_left_is_refused_and_what_it_says_helps(cli):
+    Path("outcrop.toml").write_text("[bedrock]\nquotas = true\n")
+    for limit in (("--model", "claude-sonnet-4-5", "--kind", "cross-region"), ("--account", "*")):
+        cli("quota", "set", "tpm", "5000", *limit)
+        found = steps(told(cli, "us.claude-sonnet-4-5", code=1))["quota"]  # the model's maximum
+        assert "never fit: the limit is 5,000" in found["text"]
+        assert "Ask for max_tokens below 5,000" in found["fix"]
+        assert told(cli, "us.claude-sonnet-4-5", "--max-tokens", "4999")["answered"]
+        told(cli, "us.claude-sonnet-4-5", "--max-tokens", "5000", code=1)
+        words = shlex.split(found["fix"].partition("`outcrop ")[2].partition("`")[0])
+        cli(*("70000" if word == "NUMBER" else word for word in words))
+        assert told(cli, "us.claude-sonnet-4-5")["answered"]
+        cli("quota", "unset", "tpm", *limit)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("claude-sonnet-4-5", "--region", "us-wets-2"), 78, "us-west-2"),
+        (("claude-sonnet-4-5", "--region", "us-wets-2"), 2, "us-west-2"),
         (("claude-sonnet-4-5", "--as", "nobody"), 1, "outcrop keys list"),
         (("claude-sonnet-4-5", "--account", "nobody"), 1, "outcrop users account list"),
         (("claude-sonnet-4-5", "--operation", "CountTokens"), 2, "CountTokens"),
+        (("claude-sonnet-4-5", "--max-tokens", "0"), 2, "--max-tokens"),
+        (("claude-sonnet-4-5", "--max-tokens", "64001"), 1, "Ask for 64,000 at most"),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_to_do(cli, arguments, code, says):
@@ -181,3 +247,56 @@ def test_a_revoked_key_is_not_explained(cli, people):
     key, _ = people.create_access_key("dev")
     people.revoke(key.id)
     assert "is revoked" in cli("explain", "claude-sonnet-4-5", "--as", key.id, code=1).stderr
+
+
+@pytest.fixture
+def endpoint(data, people):  # and these are its people
+    """Say that an endpoint runs on this data folder, with these settings."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+
+        def runs(text: str, place: Path, **env: str) -> None:
+            place.write_text(text)
+            here = Running(f"http://127.0.0.1:{server.getsockname()[1]}", os.getpid(), "e", "us-west-2", "1")
+            loaded = load(place, env={"OUTCROP_DATA_DIR": str(data), **env})
+            stack.enter_context(recorded(record_path(data), judging(here, loaded)))
+
+        yield runs
+
+
+COMMANDS = [("explain", "claude-sonnet-4-5"), ("access", "list"), ("quota", "list")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_that_the_running_endpoint_has_other_settings_is_said(cli, endpoint, tmp_path, command):
+    theirs = tmp_path / "theirs.toml"
+    endpoint('[bedrock]\naccess = "request"\n', theirs)
+    said = f"Warning: the running endpoint has other settings (file: {theirs}); this is judged by no file.\n"
+    assert said in cli(*command).stderr
+    ours = Path("outcrop.toml")
+    ours.write_text('[bedrock]\nresidency = ["us"]\n')
+    assert f"; this is judged by {ours.resolve()}.\n" in cli(*command).stderr
+    ours.write_text('[bedrock]\naccess = "request"\n[server]\nport = 9999\n')  # another file, the same judge
+    assert "Warning" not in cli(*command, code=int(command[0] == "explain")).stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_that_was_changed_since_is_not_called_another(cli, endpoint, command):
+    ours = Path("outcrop.toml").resolve()
+    endpoint("[bedrock]\nquotas = true\n", ours)
+    assert "Warning" not in cli(*command).stderr
+    ours.write_text("")
+    assert f"judged by {ours} as it is now, with this command's flags" in cli(*command).stderr
+
+
+def test_where_engines_stand_matters_to_explain_alone(cli, endpoint, tmp_path):
+    endpoint('[engines.paris]\nregions = ["eu-west-3"]\n', tmp_path / "theirs.toml")
+    said = ["Warning" in cli(*command).stderr for command in COMMANDS]
+    assert said == [True, False, False]
+
+
+def test_no_endpoint_is_no_warning_and_one_of_before_says_nothing_of_its_settings(cli, data):
+    assert "Warning" not in cli("explain", "claude-sonnet-4-5").stderr
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = Running(f"http://127.0.0.1:{server.getsockname()[1]}", os.getpid(), "e", "us-west-2", "1")
+        with recorded(record_path(data), here):
+            assert "Warning" not in cli("explain", "claude-sonnet-4-5").stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -46,7 +48,7 @@ def test_what_a_new_user_may_do_can_be_said(cli, data: Path):
     made(cli, "create", "--user", "bob", "--allow", "mine.json")
     made(cli, "api-key", "--user", "carol", "--allow", "everything")
     assert {user.name: tuple(user.policies) for user in principals(data).users()} == {
-        "alice": ("nothing",),
+        "alice": (),
         "bob": ("mine",),
         "carol": ("everything",),
     }
@@ -67,7 +69,7 @@ def test_what_a_new_user_may_do_is_not_said_wrongly_or_of_an_old_one(cli, data: 
 
 
 def test_a_key_can_be_of_another_account(cli, data: Path):
-    cli("users", "account", "create", "--name", "team", "--id", "111122223333")
+    cli("users", "account", "create", "team", "--id", "111122223333")
     by_name = made(cli, "create", "--user", "alice", "--account", "team")
     by_id = made(cli, "create", "--user", "alice", "--account", "111122223333")
     token = made(cli, "api-key", "--account", "team")
@@ -177,3 +179,49 @@ def test_a_master_key_from_elsewhere_is_no_file_in_the_folder(cli, data: Path, m
     assert "is sealed with master key" in cli("keys", "create", code=1).stderr
     monkeypatch.delenv("MASTER")
     assert "MASTER is not set" in cli("keys", "create", code=78).stderr
+
+
+def test_a_state_that_is_gone_is_told_and_not_begun_anew_in_silence(cli, data: Path):
+    cli("env")
+    (data / "state.db").rename(data / "kept")
+    for command in (("users", "list"), ("env",), ("serve", "--engine", "scripted"), ("quota", "list")):
+        refused = cli(*command, code=1).stderr
+        assert f"{data / 'state.db'} is gone" in refused
+        anew = re.search(r"begin anew with other accounts and keys, `(.+)`\.", refused)
+        assert anew is not None
+    assert not (data / "state.db").exists()
+    (data / "kept").rename(data / "state.db")
+    cli("users", "list")
+    (data / "state.db").unlink()
+    subprocess.run(anew[1], shell=True, check=True)
+    cli("users", "list")
+
+
+def test_a_state_that_is_gone_under_an_endpoint_is_told(
+    serving, cli, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MASTER", "00" * 32)
+    monkeypatch.setenv("OUTCROP_DATA__SECRET_KEY", "env:MASTER")
+    with serving() as (process, running):
+        for path in data.glob("state.db*"):
+            path.unlink()
+        refused = cli("users", "list", code=1).stderr
+        assert f"the endpoint {running.url} (process {process.pid}) runs with it" in refused
+        assert "Stop that endpoint, and restore it" in refused
+    assert not (data / "state.db").exists()
+
+
+def test_a_folder_that_only_other_things_are_in_is_a_fresh_one(cli, data: Path):
+    cli("tls")
+    (data / "models").mkdir()
+    cli("users", "list")
+
+
+def test_a_short_term_key_names_a_region_there_is(cli):
+    refused = cli("keys", "api-key", "--short-term", "--region", "eu", code=2).stderr
+    assert "'eu' is a geography" in refused
+    made(cli, "api-key", "--short-term", "--region", "eu-west-1")
+
+
+def test_the_range_of_a_session_is_told(cli):
+    assert "15m to 36h, not 1 s" in cli("keys", "session", "--expires", "1s", code=2).stderr

@@ -77,10 +77,10 @@ def test_unsetting_what_was_not_set_says_what_is(cli):
         (("set", "--", "tpm", "-1"), 2, "number from 0 on"),
         (("set", "xpm", "1"), 2, "xpm"),
         (("set", "tpm", "1", "--kind", "galactic"), 2, "galactic"),
-        (("set", "tpm", "1", "--model", "claude-9"), 78, "claude-9"),
-        (("set", "tpm", "1", "--region", "us-wets-2"), 78, "us-west-2"),
+        (("set", "tpm", "1", "--model", "claude-9"), 2, "claude-9"),
+        (("set", "tpm", "1", "--region", "us-wets-2"), 2, "us-west-2"),
         (("set", "tpm", "1", "--account", "nobody"), 1, "nobody"),
-        (("list", "--region", "atlantis"), 78, "atlantis"),
+        (("list", "--region", "atlantis"), 2, "atlantis"),
     ],
 )
 def test_what_is_not_there_is_refused_and_nothing_is_set(cli, arguments, code, says):
@@ -121,3 +121,9 @@ def test_that_nobody_counts_is_said_where_one_looks(cli, home: Path):
     (home / "outcrop.toml").write_text("")
     for arguments in (("list",), ("set", "tpm", "1"), ("why",)):
         assert OFF in cli("quota", *arguments).stderr
+
+
+def test_the_most_that_a_limit_can_be_is_told_and_taken(cli):
+    most = 10**14 - 1
+    assert f"{most:,} at most" in cli("quota", "set", "tpm", str(most + 1), code=2).stderr
+    assert f"tpm {most:,} for" in cli("quota", "set", "tpm", f"0{most}").stdout

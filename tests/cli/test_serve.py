@@ -160,3 +160,23 @@ def test_a_private_endpoint_that_fails_says_why_and_nothing_else(tmp_path: Path)
     assert process.returncode == 1
     assert "could not be loaded" in err
     assert "Fatal" not in err
+
+
+def test_what_was_read_and_what_it_does_is_said(serving, data: Path):
+    Path("outcrop.toml").write_text(
+        "[bedrock]\nresidency = ['eu']\nquotas = true\n"
+        "[engines.a]\nkind = 'scripted'\nregions = ['eu-west-1']\n"
+    )
+    command = [sys.executable, "-m", "outcrop", "serve", "--port", str(free_port())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 20
+        while find(data) is None:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        code, out, err = ended(process)
+    assert code == 0
+    assert "Warning: No engine stands in bedrock.region (us-west-2)" in err
+    assert f"settings {Path('outcrop.toml').absolute()}" in out
+    assert "bound    calls are sent to eu only (bedrock.residency)" in out
+    assert "quotas   enforced" in out

@@ -49,7 +49,7 @@ def test_a_user_is_made_shown_and_deleted(users, cli, data: Path):
     assert told(users, "show", made["arn"])["keys"][0]["id"] == key["access_key_id"]
     assert [(row["name"], row["policies"]) for row in told(users, "list")] == [
         ("alice", "invoke"),
-        ("bob", "nothing"),
+        ("bob", ""),
     ]
 
     users("delete", "alice")
@@ -124,7 +124,7 @@ def test_a_role_that_trusts_nobody_or_wrongly_is_not_made(users, data: Path, fla
 
 
 def test_accounts_are_made_listed_and_deleted(users, data: Path):
-    made = told(users, "account", "create", "--name", "team")
+    made = told(users, "account", "create", "team")
     users("create", "alice", "--account", "team")
     rows = {row["id"]: row for row in told(users, "account", "list")}
     assert (rows[made["id"]]["name"], rows[made["id"]]["users"]) == ("team", 1)
@@ -134,7 +134,7 @@ def test_accounts_are_made_listed_and_deleted(users, data: Path):
     assert "still has 1 user(s)" in users("account", "delete", "team", code=1).stderr
     users("delete", "alice", "--account", "team")
     users("account", "delete", "team")
-    assert "already" in users("account", "create", "--id", principals(data).account, code=1).stderr
+    assert "already" in users("account", "create", "more", "--id", principals(data).account, code=1).stderr
 
 
 # ── policies, boundaries, bindings ────────────────────────────────────────────────────────────────
@@ -163,7 +163,7 @@ def test_a_malformed_policy_is_named_by_its_place(users, data: Path):
     Path("bad.json").write_text(bad)
     refused = users("policy", "put", "mine", "bad.json", "--user", "alice", code=1).stderr
     assert "The policy 'mine' is malformed: Statement" in refused
-    assert principals(data).users()[0].policies == {"nothing": PRESETS["nothing"]}
+    assert principals(data).users()[0].policies == {}
 
 
 def test_a_boundary_is_set_and_taken_away(users, data: Path):
@@ -183,12 +183,13 @@ def test_a_boundary_is_set_and_taken_away(users, data: Path):
 
 def test_a_binding_is_set_and_lifted(users, data: Path):
     users("create", "alice")
-    said = users("bind", "--regions", "eu, us-west-2", "--user", "alice").stdout
+    said = users("bind", "--regions", "eu, us-west-2,eu", "--user", "alice").stdout
     assert "are sent to eu, us-west-2 only" in said
     assert principals(data).users()[0].residency == ("eu", "us-west-2")
-    refused = users("bind", "--regions", "europe", "--user", "alice", code=1).stderr
-    assert "no region or geography 'europe'" in refused
-    assert "Geographies: " in refused
+    refused = users("bind", "--regions", "EU", "--user", "alice", code=2).stderr
+    assert "--regions: the catalogue has neither a region nor a geography 'EU'" in refused
+    assert "Did you mean eu" in refused
+    assert max(map(len, refused.splitlines())) < 160
     users("bind", "--anywhere", "--user", "alice")
     assert principals(data).users()[0].residency == ()
     for flags in ((), ("--regions", "eu", "--anywhere"), ("--regions", " , ")):
@@ -199,3 +200,44 @@ def test_somebody_has_to_be_meant(users):
     users("policy", "list", code=2)
     users("policy", "list", "--user", "alice", "--role", "reader", code=2)
     assert "outcrop users list" in users("policy", "list", "--user", "alice", code=1).stderr
+
+
+def test_the_user_whose_key_is_handed_out_is_not_deleted_by_the_way(users, cli, data: Path):
+    cli("env")
+    arn = f"arn:aws:iam::{principals(data).account}:user/local"
+    for named in ("local", arn):
+        refused = users("delete", named, code=1).stderr
+        assert "outcrop env" in refused
+        assert "--yes" in refused
+    assert [user.name for user in principals(data).users()] == ["local"]
+    users("account", "create", "team")
+    users("create", "local", "--account", "team")
+    users("delete", "local", "--account", "team")
+    users("delete", "local", "--yes")
+    assert principals(data).users() == ()
+
+
+def test_an_action_that_no_operation_has_is_told_in_one_line_and_stored(users, cli, data: Path):
+    Path("slip.json").write_text(POLICY.replace("bedrock:*", "bedrock:InvokeModle"))
+    users("create", "alice")
+    line = (
+        "Warning: policy {}: no operation here has bedrock:InvokeModle (did you mean bedrock:InvokeModel?).\n"
+    )
+    assert users("policy", "put", "mine", "slip.json", "--user", "alice").stderr == line.format("mine")
+    assert users("boundary", "slip.json", "--user", "alice").stderr == line.format("boundary")
+    assert users("create", "bob", "--allow", "slip.json").stderr == line.format("slip")
+    assert cli("keys", "create", "--user", "eve", "--allow", "slip.json").stderr == line.format("slip")
+    assert list(principals(data).users()[0].policies) == ["mine"]
+    assert users("policy", "put", "mine", "invoke", "--user", "alice").stderr == ""
+
+
+def test_a_user_that_may_do_nothing_has_no_policy_until_one_is_put(users, data: Path):
+    users("create", "alice", "--allow", "nothing")
+    assert principals(data).users()[0].policies == {}
+    users("policy", "put", "none", "nothing", "--user", "alice")
+    assert principals(data).users()[0].policies == {"none": PRESETS["nothing"]}
+
+
+def test_an_account_needs_a_name(users):
+    users("account", "create", code=2)
+    users("account", "create", "", code=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import uuid
 
@@ -12,7 +13,9 @@ import botocore.exceptions
 import pytest
 from botocore.config import Config
 
+from documents import blocks
 from endpoint import REGION, SONNET
+from outcrop.cli import awsprofile
 from outcrop.service.identity import Identity
 from people import allowing, trusting
 
@@ -137,3 +140,28 @@ class TestSessions:
         )
         assert done.returncode == 0, done.stderr
         assert f":assumed-role/{role.name}/" in json.loads(done.stdout)["Arn"]
+
+    def test_a_profile_as_the_page_has_it_assumes_a_role(self, endpoint, role, aws, tmp_path, monkeypatch):
+        """Addresses come from the profiles alone, as where nobody ran `eval "$(outcrop env)"`."""
+        endpoint.answers.script("Hi!")
+        (page,) = (block.text for block in blocks("docs/clients.md") if "role_arn" in block.text)
+        page = page.replace("arn:aws:iam::123456789012:role/reader", role.arn)
+        config, credentials = tmp_path / "config", tmp_path / "credentials"
+        config.write_text(awsprofile.config_with(page, "outcrop", endpoint.url, REGION))
+        pair = (endpoint.access_key, endpoint.secret_key)
+        credentials.write_text(awsprofile.credentials_with("", "outcrop", *pair, ()))
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+        who = subprocess.run(
+            [aws, "--profile", "reader", "sts", "get-caller-identity"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert who.returncode == 0, who.stderr
+        assert f":assumed-role/{role.name}/" in json.loads(who.stdout)["Arn"]
+        runtime = boto3.Session(profile_name="reader").client("bedrock-runtime", config=ONCE)
+        reply = runtime.converse(modelId=SONNET, messages=HELLO)
+        assert reply["output"]["message"]["content"] == [{"text": "Hi!"}]

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from guide_table import HAIKU_3, OPUS_3, SONNET_45
+from guide_table import HAIKU_3, OPUS_3, SONNET_4, SONNET_45
 from outcrop.catalog import Catalog
 from outcrop.catalog.prices import Tokens, cost
 from outcrop.engine import Question
@@ -53,6 +53,7 @@ ACCOUNT, STRANGER = "111122223333", "444455556666"
 USER, ROLE = f"arn:aws:iam::{ACCOUNT}:user/u", f"arn:aws:iam::{ACCOUNT}:role/r"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 LATE = datetime(2028, 1, 1, tzinfo=UTC).timestamp()
+ROOM = 4_096  # tokens that a quota has left; every model gives as many
 STEPS = ["model id", "policies", "model access", "residency", "quota", "destination"]
 EVERYTHING = {"everything": PRESETS["everything"]}
 
@@ -84,7 +85,7 @@ class Scene:
         self.who, self.region = more.pop("who", USER), more.pop("region", "us-west-2")
         assert not more
 
-    def told(self, model_id, operation="InvokeModel"):
+    def told(self, model_id, operation="InvokeModel", max_tokens=None):
         call = asking(
             self.state,
             caller=caller_named(self.state, self.who, ACCOUNT, self.now),
@@ -93,7 +94,7 @@ class Scene:
             operation=operation,
             now=self.now,
         )
-        return self.explainer.explain(call)
+        return self.explainer.explain(call, max_tokens)
 
     def finding(self, step, model_id=f"us.{SONNET_45}", **more):
         """The one finding of a step."""
@@ -180,6 +181,26 @@ def test_an_id_that_means_nothing_is_explained_and_nothing_else_is(model_id, say
     assert "us-west-2" in found.fix
 
 
+@pytest.mark.parametrize(
+    ("model_id", "meant"),
+    [
+        ("claude-sonet-4-5", "claude-sonnet-4-5"),
+        ("eu.claude-sonet-4-5", "eu.claude-sonnet-4-5"),
+        (f"global.{SONNET_45[:-4]}2:0", f"global.{SONNET_45}"),
+        (SONNET_45.upper(), SONNET_45),
+    ],
+)
+def test_a_misspelt_id_is_asked_back_with_its_prefix(model_id, meant):
+    (found,) = Scene().told(model_id).findings
+    assert found.fix.startswith(f"Did you mean {meant}? Use an id")
+
+
+@pytest.mark.parametrize("model_id", [f"eu.{SONNET_45}", "m", "abcdefghijkl", made(SONNET_45).arn])
+def test_nothing_is_guessed_where_the_name_is_right_or_like_none(model_id):
+    (found,) = Scene().told(model_id).findings
+    assert found.fix.startswith("Use an id")
+
+
 def test_a_copy_of_a_model_that_has_ended_is_said_to_be_one():
     copy = made(SONNET_45, "us")
     (found,) = Scene(copy, now=LATE, catalog=CATALOGS[1]).told(copy.arn).findings
@@ -230,7 +251,9 @@ def test_a_deny_of_one_destination_is_named_with_its_statement_and_the_command_t
 
 def fix_of(finding):
     """The policy that a fix tells to put."""
-    return finding.fix[finding.fix.index("{") :]
+    told = finding.fix[finding.fix.index("{") :]
+    assert json.loads(told) == finding.policy
+    return told
 
 
 def test_what_it_tells_to_allow_is_enough():
@@ -248,6 +271,27 @@ def test_what_it_tells_to_allow_is_enough():
     assert f"outcrop users policy put NAME FILE --account {ACCOUNT}`" in found.fix
     controlled = Account(ACCOUNT, 0, policies={**controlled.policies, "mended": fix_of(found)})
     assert Scene(controlled).finding("policies").verdict == "yes"
+
+
+def test_what_it_tells_to_allow_covers_streams_and_no_other_action():
+    found = Scene(user(policies={})).finding("policies")
+    assert [one["Action"] for one in found.policy["Statement"]] == ["bedrock:InvokeModel*"]
+    mended = Scene(user(policies={"mended": fix_of(found)}))
+    assert mended.finding("policies", operation="InvokeModelWithResponseStream").verdict == "yes"
+    key = ApiKey("key-at-1", "", USER, 0)
+    found = Scene(user(policies={}), key, who=key.name).finding("policies")
+    actions = [one["Action"] for one in found.policy["Statement"]]
+    assert actions == ["bedrock:CallWithBearerToken", "bedrock:InvokeModel*"]
+
+
+def test_how_many_others_are_refused_is_said_in_the_number_it_has():
+    def text(*regions):
+        scene = Scene(user(policies={**EVERYTHING, "fence": denied(list(regions))}))
+        return scene.finding("policies").text
+
+    assert "things it asks for" not in text("us-east-2")
+    assert text("us-east-1", "us-east-2").endswith("Of the 4 things it asks for, 1 more is refused.")
+    assert text("us-west-2", "us-east-1", "us-east-2").endswith("3 more are refused.")
 
 
 def test_a_deny_of_a_boundary_is_shown_where_boundaries_are():
@@ -340,8 +384,8 @@ def counters(tmp_path):
     opened.close()
 
 
-def limited(counters, **limits):
-    rows = [QuotaLimit(ACCOUNT, "*", "*", "*", name, value) for name, value in limits.items()]
+def limited(counters, *more, **limits):
+    rows = [*more, *(QuotaLimit(ACCOUNT, "*", "*", "*", name, value) for name, value in limits.items())]
     records = {("quota-limit", row.key): row for row in rows}
     scene = Scene(quotas=Quotas(counters, enabled=True, clock=lambda: NOON))
     scene.state = MemorySnapshot({**scene.state._records, **records}, 2)
@@ -351,10 +395,9 @@ def limited(counters, **limits):
 def test_quotas_say_what_is_left_of_each_and_that_a_call_may_ask_for_more(counters):
     key = Bucket(ACCOUNT, SONNET_45, "us-west-2", "cross-region").key
     counters.reserve(key, Limits(), Amounts(1, 900), NOON)
-    found = limited(counters, rpm=3, tpm=1000, tpd=None).finding("quota")
+    found = limited(counters, rpm=3, tpm=1000, tpd=None).finding("quota", max_tokens=99)
     assert found.verdict == "yes"
-    assert "input and its max_tokens" in found.text
-    assert "refused (429) when that is more than what is left" in found.text
+    assert found.text.startswith("Enough is left for a call with max_tokens 99, if its input is no longer")
     assert found.details == (
         f"The cross-region quota of account {ACCOUNT} in us-west-2:",
         "requests per minute: 2 left of 3 (set).",
@@ -373,9 +416,59 @@ def test_a_quota_that_is_used_up_is_a_no_with_the_text_and_the_command(counters)
     )
     assert f"outcrop quota set rpm NUMBER --account {ACCOUNT}" in found.fix
     assert "Wait" in found.fix
-    never = limited(counters, tpm=0).finding("quota")
+    never = limited(counters, rpm=None, tpm=0, tpd=None).finding("quota")
     assert "Too many tokens per day" in never.details[-1]
-    assert "Wait" not in never.fix
+    assert never.fix == f"Raise the limit: `outcrop quota set tpm NUMBER --account {ACCOUNT}`."
+
+
+def test_more_tokens_than_a_limit_never_fit_and_more_than_are_left_not_now(counters):
+    key = Bucket(ACCOUNT, SONNET_45, "us-west-2", "cross-region").key
+    counters.reserve(key, Limits(), Amounts(1, 900), NOON)
+    scene = limited(counters, rpm=None, tpm=1000, tpd=None)
+    never = scene.finding("quota")
+    assert never.verdict == "no"  # what a Converse without maxTokens asks for
+    assert never.text == "max_tokens 64,000 and any input never fit: the limit is 1,000 tokens per minute."
+    assert never.fix.startswith("Ask for max_tokens below 100, by as much as the input has, or raise the")
+    assert not scene.told(f"us.{SONNET_45}").answered
+    later = scene.finding("quota", max_tokens=100)
+    assert later.verdict == "no"
+    assert later.text == (
+        "max_tokens 100 and any input are more than the 100 tokens per minute that are left."
+    )
+    assert "429 ThrottlingException: Too many tokens, please wait" in later.details[-1]
+    assert ", wait until some come back, or raise the limit: `outcrop quota set tpm" in later.fix
+    assert scene.told(f"us.{SONNET_45}", max_tokens=99).answered
+    assert "Ask for" not in limited(counters, rpm=None, tpm=901, tpd=None).finding("quota").fix
+
+
+@pytest.mark.parametrize(
+    ("held", "flags"),
+    [
+        (("*", "*", "*", "*"), "--account '*'"),
+        ((ACCOUNT, SONNET_45, "*", "*"), f"--account {ACCOUNT} --model {SONNET_45}"),
+        (
+            ("*", SONNET_45, "us-west-2", "cross-region"),
+            f"--account '*' --model {SONNET_45} --region us-west-2 --kind cross-region",
+        ),
+    ],
+)
+def test_the_limit_that_holds_is_the_one_to_raise(counters, held, flags):
+    found = limited(counters, QuotaLimit(*held, "tpm", 0), rpm=None, tpd=None).finding("quota")
+    assert f"`outcrop quota set tpm NUMBER {flags}`" in found.fix
+
+
+def test_where_no_limit_was_set_it_is_raised_for_that_model(counters):
+    key = Bucket(ACCOUNT, SONNET_45, "us-west-2", "cross-region").key
+    counters.reserve(key, Limits(), Amounts(10**6, 0), NOON)
+    found = limited(counters).finding("quota")
+    assert f"`outcrop quota set rpm NUMBER --account {ACCOUNT} --model {SONNET_45}`" in found.fix
+
+
+def test_more_than_the_model_gives_is_an_error(counters):
+    with pytest.raises(OutcropError) as caught:
+        limited(counters).told(SONNET_45, max_tokens=64_001)
+    assert "64,001 is more than Claude Sonnet 4.5 gives" in caught.value.what
+    assert caught.value.fix == "Ask for 64,000 at most."
 
 
 def test_that_quotas_are_off_is_no_verdict():
@@ -423,7 +516,10 @@ def test_a_price_beside_the_global_one_only_where_global_can_be_called():
 
 
 def test_global_is_advised_where_it_reaches_more_and_the_policies_let_it():
-    assert "could run in 28 more regions, and costs no more" in Scene().finding("advice").text
+    told = Scene().finding("advice").text
+    assert told.endswith("could run in 28 more regions; this one costs 10 % more. Stay where data must.")
+    told = Scene().finding("advice", f"us.{SONNET_4}").text
+    assert told.endswith("and costs the same. Stay where data must.")
     fenced = user(policies={**EVERYTHING, "p": denied("unspecified")})
     assert "this caller's policies refuse it" in Scene(fenced).finding("advice").text
     bound = Scene(user(residency=("us-east-1", "us-east-2", "us-west-2")))
@@ -549,6 +645,8 @@ class Case:
         self.quotas = self._quotas(counters) if chance.random() < 0.5 else None
         self.bare = chance.choice(["regional", "regional", "refuse"])
         self.operation = chance.choice(["InvokeModel", "ConverseStream"])
+        # much less than a quota has left, or just as much: then there is no room for the input
+        self.max_tokens = min(chance.choice([10] * 9 + [4_000, ROOM]), self.model.max_output_tokens)
         self.places = self._places()
         self.state = snapshot(*self.records)
 
@@ -655,14 +753,14 @@ class Case:
             self.records.append(Agreement(self.account, self.model.id, how, 0))
 
     def _quotas(self, counters):
-        """Of each quota nothing is left, or more than the call asks for."""
+        """Of each quota nothing is left, or about as much as the call asks for, or more."""
         requests, tokens = self.chance.choice([(0, 0), (3, 900)])
         for kind in ("in-region", "cross-region", "global"):
             key = Bucket(self.account, self.model.id, self.region, kind).key
             counters.reserve(key, Limits(), Amounts(requests, tokens), self.now)
         used = {"rpm": requests, "tpm": tokens, "tpd": tokens}
         for name, taken in used.items():
-            value = self.chance.choice([taken + 10_000] * 6 + [None] * 6 + [taken, 0])
+            value = self.chance.choice([taken + ROOM] * 6 + [None] * 6 + [taken, 0])
             self.records.append(QuotaLimit(self.account, "*", "*", "*", name, value))
         return Quotas(counters, enabled=True, clock=lambda: self.now)
 
@@ -707,7 +805,7 @@ class Case:
         outcomes = []
 
         async def handler(call):
-            body = {"max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
+            body = {"max_tokens": self.max_tokens, "messages": [{"role": "user", "content": "hi"}]}
             outcomes.append(await ask(call, Question(call.target.model, body, stream=False)))
 
         for step in reversed(steps):
@@ -736,7 +834,7 @@ class Case:
             operation=self.operation,
             now=self.now,
         )
-        return explainer.explain(call)
+        return explainer.explain(call, self.max_tokens)
 
 
 def _bound(step, inner):

@@ -16,7 +16,7 @@ import pytest
 
 from outcrop.errors import OutcropError
 from outcrop.store import calls
-from outcrop.store.calls import CallLog, CallRecord
+from outcrop.store.calls import CallLog, CallRecord, Contact
 from outcrop.store.sqlite import SqliteStore
 from suites.store import Fruit, names, put
 
@@ -33,7 +33,7 @@ FULL = CallRecord(
     status="failed",
     profile="eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
     allowed=("eu-central-1", "eu-west-3"),
-    contacted=("eu-central-1", "eu-west-3"),
+    contacted=(Contact("frankfurt", "eu-central-1"), Contact("all", "eu-west-3", simulated=True)),
     destination="eu-west-3",
     engine="local",
     simulated=True,

@@ -1,6 +1,7 @@
 """What people write for regions and models, as the catalogue's own: or an error that says what is near.
 
-Knows no file and no setting: `where` is what an error calls the place in which the names stand.
+Knows no file and no setting: `where` is what an error calls the place in which the names stand. A flag
+(`--region`) is an argument that is wrong, anything else a setting.
 """
 
 from __future__ import annotations
@@ -9,21 +10,24 @@ import difflib
 from collections.abc import Iterable
 
 from outcrop.catalog import Catalog
-from outcrop.errors import ConfigError
+from outcrop.errors import ArgumentError, ConfigError, OutcropError
 
 
 def regions(catalog: Catalog, names: Iterable[str], where: str) -> frozenset[str]:
-    """The regions with these names. Raises ConfigError for an unknown one."""
+    """The regions with these names. Raises ConfigError or ArgumentError for an unknown one."""
     wanted = frozenset(names)
     for name in sorted(wanted - catalog.regions.keys()):
-        raise _unknown(where, f"no region {name!r}", name, catalog.regions, _REGION)
+        rule = _REGION
+        if there := catalog.geography(name.lower()):
+            rule = f"{name!r} is a geography; regions are wanted here ({_some(there)}). {_REGION}"
+        raise _unknown(where, f"no region {name!r}", name, catalog.regions, rule)
     return wanted
 
 
 def bound_regions(catalog: Catalog, names: Iterable[str], where: str) -> frozenset[str]:
     """The regions that a residency binding leaves: its names are regions, or geographies such as `eu`.
 
-    Raises ConfigError for an unknown one.
+    Raises ConfigError or ArgumentError for an unknown one.
     """
     bound: set[str] = set()
     for name in names:
@@ -39,7 +43,7 @@ def bound_regions(catalog: Catalog, names: Iterable[str], where: str) -> frozens
 def models(catalog: Catalog, names: Iterable[str], where: str) -> frozenset[str]:
     """The base ids of models named by id, by Anthropic's name, or by that without its date.
 
-    Raises ConfigError for an unknown one.
+    Raises ConfigError or ArgumentError for an unknown one.
     """
     ids: set[str] = set()
     for name in names:
@@ -55,7 +59,14 @@ def models(catalog: Catalog, names: Iterable[str], where: str) -> frozenset[str]
 _REGION = "A region is named like us-west-2."
 
 
-def _unknown(where: str, what: str, name: str, known: Iterable[str], rule: str) -> ConfigError:
-    close = difflib.get_close_matches(name, list(known), n=3)
-    near = f"Did you mean {' or '.join(close)}? " if close else ""
-    return ConfigError(f"{where}: the catalogue has {what}.", near + rule)
+def _some(names: Iterable[str]) -> str:
+    first, *others = sorted(names)
+    return f"{first}, {others[0]}, …" if others else first
+
+
+def _unknown(where: str, what: str, name: str, known: Iterable[str], rule: str) -> OutcropError:
+    spelled = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), list(spelled), n=3)
+    near = f"Did you mean {' or '.join(spelled[each] for each in close)}? " if close else ""
+    kind = ArgumentError if where.startswith("--") else ConfigError
+    return kind(f"{where}: the catalogue has {what}.", near + rule)

@@ -14,8 +14,9 @@ import click
 from outcrop.catalog import Catalog, Model
 from outcrop.cli.keys import account_id, account_option, moment, principals_of
 from outcrop.cli.options import output_option, print_rows, settings_options
+from outcrop.cli.running import warn_of_others
 from outcrop.config import Loaded, Settings
-from outcrop.errors import OutcropError, ValidationException
+from outcrop.errors import ArgumentError, OutcropError, ValidationException
 
 if TYPE_CHECKING:
     from outcrop.service.access import Access, Mode
@@ -59,6 +60,7 @@ def access() -> None:
 @settings_options()
 def list_access(loaded: Loaded, account: str, output: str) -> None:
     """The models that have not reached the end of their life."""
+    warn_of_others(loaded)
     desk = _Desk(loaded.settings, account)
     if output == "table":
         click.echo(f"{_MODES[loaded.settings.bedrock.access]} Account {desk.account}.\n")
@@ -127,7 +129,7 @@ class _Desk:
         self.needs_form = self._mode == "request" and state.get(UseCase, self.account) is None
 
     def models(self, names: Sequence[str]) -> list[Model]:
-        """The models of ids, short names and profiles' ids. Raises OutcropError for any other name."""
+        """The models of ids, short names and profiles' ids. Raises ArgumentError for any other name."""
         today = datetime.now(UTC).date()
         there = [model for model in self.catalog.models if not self.catalog.ended(model, today)]
         if _ALL in names:
@@ -136,7 +138,7 @@ class _Desk:
         named |= {profile.id: profile.model for profile in self.catalog.profiles if profile.model in there}
         for name in names:
             if name not in named:
-                raise OutcropError(f"There is no model {name!r}.", _guess(name, named))
+                raise ArgumentError(f"There is no model {name!r}.", _guess(name, named))
         return list({named[name].id: named[name] for name in names}.values())
 
     def rows(self, models: Sequence[Model]) -> list[dict[str, Any]]:

@@ -59,6 +59,8 @@ def _rows(loaded: Loaded) -> list[dict[str, Any]]:
 def check(ctx: click.Context, config_file: Path | None) -> None:
     """Ends with 0 when all is well, else with 78."""
     loaded, problems = settings_of.check(config_file)
+    if not problems:
+        problems = list(settings_of.missing_secrets(loaded.settings))
     for problem in problems:
         click.echo(problem.what)
         click.echo(f"  {problem.fix}")

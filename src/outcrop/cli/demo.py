@@ -23,6 +23,7 @@ import msgspec
 
 from outcrop.cli.env import client_variables
 from outcrop.cli.group import ABOUT, activation
+from outcrop.cli.keys import own_key, principals_of
 from outcrop.cli.node import Node, find_node
 from outcrop.cli.options import engine_arguments, settings_options
 from outcrop.cli.running import Running, private
@@ -113,7 +114,8 @@ def find_examples() -> Path:
 def _run_steps(
     loaded: Loaded, running: Running, examples: Path, node: Node | None, folder: Path | None
 ) -> list[str]:
-    environment = client_variables(loaded.settings, running).apply(os.environ) | {
+    pair = own_key(principals_of(loaded.settings))
+    environment = client_variables(loaded.settings, running, pair).apply(os.environ) | {
         # a pager, or what a person's own configuration says, is not for here
         "AWS_PAGER": "",
         "AWS_CONFIG_FILE": os.devnull,

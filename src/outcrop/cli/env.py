@@ -12,7 +12,7 @@ import click
 
 from outcrop.cli import awsprofile
 from outcrop.cli.environment import SHELLS, Variables, guess_shell, render, variables
-from outcrop.cli.keys import own_key, principals_of, short_term_key
+from outcrop.cli.keys import OwnKey, pair_for, pair_options, principals_of, short_term_key
 from outcrop.cli.options import settings_options
 from outcrop.cli.running import Running, find
 from outcrop.config import Loaded, Settings
@@ -43,9 +43,18 @@ API keys need TLS, because boto3 refuses to send them over http: --api-key impli
     "--profile", metavar="NAME", help="Write a profile into the AWS config and credentials files instead."
 )
 @click.option("--overwrite", is_flag=True, help="With --profile: replace a profile that is not ours.")
+@pair_options
 @settings_options()
 def env(
-    loaded: Loaded, shell: str | None, tls: bool, api_key: bool, profile: str | None, overwrite: bool
+    loaded: Loaded,
+    *,
+    shell: str | None,
+    tls: bool,
+    api_key: bool,
+    profile: str | None,
+    overwrite: bool,
+    user: str | None,
+    account: str,
 ) -> None:
     """What is printed to stdout is for the shell, what is for the person goes to stderr."""
     settings = loaded.settings
@@ -53,9 +62,11 @@ def env(
     if profile is not None:
         if api_key:
             raise click.UsageError("An AWS profile holds a key pair; --api-key goes with the environment.")
-        _write_profile(settings, running, profile, tls=tls, overwrite=overwrite)
+        _write_profile(settings, running, profile, (user, account), tls=tls, overwrite=overwrite)
         return
-    click.echo(render(client_variables(settings, running, tls=tls, api_key=api_key), shell or guess_shell()))
+    pair = pair_for(principals_of(settings), user, account)
+    told = client_variables(settings, running, pair, tls=tls, api_key=api_key)
+    click.echo(render(told, shell or guess_shell()))
     if running is None:
         click.echo("outcrop: no endpoint runs there yet; start it with `outcrop serve`.", err=True)
     if sys.stdout.isatty():
@@ -68,11 +79,10 @@ def env(
 
 
 def client_variables(
-    settings: Settings, running: Running | None, *, tls: bool = False, api_key: bool = False
+    settings: Settings, running: Running | None, pair: OwnKey, *, tls: bool = False, api_key: bool = False
 ) -> Variables:
     """The variables for the running endpoint, or else for the one the settings describe."""
     tls = tls or api_key
-    pair = own_key(principals_of(settings))
     region = running.region if running is not None else settings.bedrock.region
     token = short_term_key(pair, region, time.time()) if api_key else ""
     ca, bundle = _certificates(settings) if tls else ("", "")
@@ -103,11 +113,17 @@ def _certificates(settings: Settings) -> tuple[str, str]:
 
 
 def _write_profile(
-    settings: Settings, running: Running | None, name: str, *, tls: bool, overwrite: bool
+    settings: Settings,
+    running: Running | None,
+    name: str,
+    whose: tuple[str | None, str],
+    *,
+    tls: bool,
+    overwrite: bool,
 ) -> None:
     awsprofile.check_name(name)
     principals = principals_of(settings)
-    pair = own_key(principals)
+    pair = pair_for(principals, *whose)
     known = principals.keys()
     ours = [key.key for key in known]
     bundle = _certificates(settings)[1] if tls else ""

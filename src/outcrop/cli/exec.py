@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from outcrop.cli.env import client_variables
+from outcrop.cli.keys import pair_for, pair_options, principals_of
 from outcrop.cli.options import engine_arguments, settings_options
 from outcrop.cli.running import find, private
 from outcrop.config import Loaded
@@ -36,15 +37,27 @@ engine always starts a private one. The exit code is the program's.
 @click.option("--tls", is_flag=True, help="Use the https address.")
 @click.option("--api-key", is_flag=True, help="Give the program a bearer key too; implies --tls.")
 @click.option("--private", "alone", is_flag=True, help="Start a private endpoint even when one runs.")
+@pair_options
 @settings_options(engine=True)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def execute(loaded: Loaded, tls: bool, api_key: bool, alone: bool, command: tuple[str, ...]) -> None:
+def execute(
+    loaded: Loaded,
+    *,
+    tls: bool,
+    api_key: bool,
+    alone: bool,
+    user: str | None,
+    account: str,
+    command: tuple[str, ...],
+) -> None:
     """Replaces itself with the program where nothing needs to be stopped afterwards."""
     settings, engine = loaded.settings, engine_arguments(loaded)
     tls = tls or api_key
     running = None if alone or engine else find(settings.data.folder)
+    pair = pair_for(principals_of(settings), user, account)
     if running is not None:
-        _become(command, client_variables(settings, running, tls=tls, api_key=api_key).apply(os.environ))
+        told = client_variables(settings, running, pair, tls=tls, api_key=api_key)
+        _become(command, told.apply(os.environ))
     if any(engine.kind == "local" for engine in settings.placed.values()):
         from outcrop.cli.model import pull_if_missing
 
@@ -53,7 +66,7 @@ def execute(loaded: Loaded, tls: bool, api_key: bool, alone: bool, command: tupl
     if loaded.file is not None:
         arguments += ["--config", str(loaded.file)]
     with private(arguments, tls=tls) as running:
-        environment = client_variables(settings, running, tls=tls, api_key=api_key).apply(os.environ)
+        environment = client_variables(settings, running, pair, tls=tls, api_key=api_key).apply(os.environ)
         code = _run(command, environment)
     sys.exit(code)
 

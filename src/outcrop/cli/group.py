@@ -14,10 +14,12 @@ from typing import Any, Final
 import click
 
 from outcrop import __version__
-from outcrop.errors import ConfigError, OutcropError
+from outcrop.errors import ArgumentError, ConfigError, OutcropError
 
 EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2  # click's
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
+_CODES: Final = {ConfigError: EXIT_CONFIG, ArgumentError: EXIT_USAGE}
 
 # command: (where it is, what the list of commands says)
 COMMANDS: Final = {
@@ -106,7 +108,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except OutcropError as error:
             _show(error)
-            ctx.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE)
+            ctx.exit(next((code for kind, code in _CODES.items() if isinstance(error, kind)), EXIT_FAILURE))
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in EXTRAS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from outcrop.catalog import Catalog, naming
 from outcrop.cli.options import output_option, print_record, print_rows, settings_options
+from outcrop.cli.running import find
 from outcrop.config import Loaded, Settings
 from outcrop.errors import OutcropError
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 LOCAL_USER: Final = "local"
 
-_UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class OwnKey(msgspec.Struct, frozen=True):
@@ -46,7 +49,7 @@ def principals_of(settings: Settings) -> Principals:
     """The principals of the data folder; state, account and master key are made when they are missing.
 
     Keys of an older version are taken over. Closed with the command, where a command runs. Raises
-    OutcropError when the state can't be read, or its master key is gone.
+    OutcropError when the state can't be read, or when it or its master key is gone.
     """
     from outcrop.service.keys_json import kept_file, take_over
     from outcrop.service.principals import Installation, Principals
@@ -54,6 +57,8 @@ def principals_of(settings: Settings) -> Principals:
     from outcrop.store.sqlite import SqliteStore
 
     folder = settings.data.folder
+    if (lost := lost_state(folder)) is not None:
+        raise lost
     store = SqliteStore(state_path(folder))
     if (context := click.get_current_context(silent=True)) is not None:
         context.call_on_close(store.close)
@@ -70,6 +75,33 @@ def principals_of(settings: Settings) -> Principals:
     return Principals(store, sealer)
 
 
+def lost_state(folder: Path) -> OutcropError | None:
+    """The error of a data folder whose state is gone: another made in silence would have other accounts and
+    keys, and an endpoint that runs would know none of them. None where it is there, or never was.
+    """
+    if state_path(folder).exists():
+        return None
+    key, running = folder / "master.key", find(folder)
+    if running is not None:
+        sign, away = (
+            f"the endpoint {running.url} (process {running.pid}) runs with it",
+            "Stop that endpoint, and r",
+        )
+    elif key.exists():
+        sign, away = f"{key}, which its secrets are sealed with, is still there", "R"
+    else:
+        return None
+    if state_path(folder).exists():  # another process makes a new one now: the state first, then its key
+        return None
+    state = state_path(folder)
+    left = [str(path) for path in (*sorted(folder.glob(f"{state.name}*")), key) if path.exists()]
+    anew = f"`mkdir broken && mv {shlex.join(left)} broken/`" if left else "do the same again"
+    return OutcropError(
+        f"{state} is gone, with its accounts, users and keys: {sign}.",
+        f"{away}estore it from a copy; or, to begin anew with other accounts and keys, {anew}.",
+    )
+
+
 def _has_master_key(settings: Settings) -> bool:
     return settings.data.secret_key is not None or (settings.data.folder / "master.key").exists()
 
@@ -77,31 +109,75 @@ def _has_master_key(settings: Settings) -> bool:
 def own_key(principals: Principals) -> OwnKey:
     """The key pair that `serve`, `env` and `exec` use: the local user's, else the oldest; made when missing.
 
-    The first one may do everything. Raises OutcropError when every access key is revoked: somebody meant it.
+    The first one may do everything. Raises OutcropError when every access key of the install's account is
+    revoked: somebody meant it.
     """
     from outcrop.service.principals import user_of
 
-    pairs = _pairs(principals)
+    pairs = _pairs(principals, principals.account)
     if not pairs:
         principals.create_first_key(LOCAL_USER, "made on first start")
-        pairs = _pairs(principals)
+        pairs = _pairs(principals, principals.account)
     usable = [key for key in pairs if key.enabled]
     if not usable:
-        raise OutcropError("Every access key is revoked.", "Make one with `outcrop keys create`.")
-    chosen = next((key for key in usable if user_of(key) == LOCAL_USER), usable[0])
-    return OwnKey(chosen.id, principals.secret(chosen), user_of(chosen))
+        raise OutcropError(
+            f"Every access key of account {principals.account} is revoked.",
+            "Make one with `outcrop keys create`.",
+        )
+    return _own(principals, next((key for key in usable if user_of(key) == LOCAL_USER), usable[0]))
 
 
-def _pairs(principals: Principals) -> list[AccessKey]:
+def key_of(principals: Principals, user: str, account: str = "") -> OwnKey:
+    """The oldest usable key pair of a user, by name; `account` is an id. Makes none.
+
+    Raises OutcropError when there is no such user, or it has no usable key.
+    """
+    from outcrop.service.principals import user_of
+
+    account = account or principals.account
+    principals.owner(f"arn:aws:iam::{account}:user/{user}")
+    for key in _pairs(principals, account):
+        if key.enabled and user_of(key) == user:
+            return _own(principals, key)
+    elsewhere = "" if account == principals.account else f" --account {account}"
+    raise OutcropError(
+        f"The user {user!r} has no access key that could be used.",
+        f"Make one with `outcrop keys create --user {user}{elsewhere}`.",
+    )
+
+
+def pair_for(principals: Principals, user: str | None, account: str) -> OwnKey:
+    """The key pair to hand out: that of the user that flags name, `account` by id or name; else `own_key`."""
+    if user:
+        return key_of(principals, user, account_id(principals, account))
+    if account:
+        raise click.UsageError("--account says in which account --user is; name the user too.")
+    return own_key(principals)
+
+
+def _own(principals: Principals, key: AccessKey) -> OwnKey:
+    from outcrop.service.principals import user_of
+
+    return OwnKey(key.id, principals.secret(key), user_of(key))
+
+
+def _pairs(principals: Principals, account: str) -> list[AccessKey]:
     from outcrop.service.principals import AccessKey, account_of
 
-    known, account = principals.keys(), principals.account
+    known = principals.keys()
     return [key for key in known if isinstance(key, AccessKey) and account_of(key) == account]
 
 
 def account_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The flag that names an account, by id or name."""
     return click.option("--account", default="", metavar="ID|NAME", help=text)
+
+
+def pair_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags that say whose key pair is handed out."""
+    command = account_option("The account of --user. Default: the first one.")(command)
+    text = f"Whose key: the oldest of this user that can be used. Default: {LOCAL_USER}'s."
+    return click.option("--user", metavar="NAME", help=text)(command)
 
 
 def account_id(principals: Principals, named: str) -> str:
@@ -134,8 +210,31 @@ def policy_text(given: str) -> tuple[str, str]:
 
 
 def allowed(given: str | None) -> dict[str, str] | None:
-    """The policies of a new user by what `--allow` says; None where it says nothing."""
-    return None if given is None else dict([policy_text(given)])
+    """The policies of a new user by what `--allow` says; None where it is not given.
+
+    `nothing` is no policy at all: whoever looks at the user sees none, and AWS has none of that name.
+    """
+    if given is None or given == "nothing":
+        return None if given is None else {}
+    name, text = policy_text(given)
+    return {name: checked_actions(name, text)}
+
+
+def checked_actions(name: str, text: str) -> str:
+    """The policy as it is, after a line on stderr about actions in it that no operation here has.
+
+    They are stored all the same: a policy may be one that is used at AWS too.
+    """
+    from outcrop.service.iam.actions import unknown
+    from outcrop.service.iam.policy import MalformedPolicy, parse
+
+    try:
+        parse(text)
+    except MalformedPolicy:  # that is told by whoever stores it
+        return text
+    if told := [f"{each}{near and f' (did you mean {near}?)'}" for each, near in unknown(text).items()]:
+        click.echo(f"Warning: policy {name}: no operation here has {', '.join(told)}.", err=True)
+    return text
 
 
 allow_option = click.option(
@@ -154,7 +253,7 @@ class Duration(click.ParamType[int]):
         """Raises BadParameter for anything else."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"([1-9]\d{0,9})([mhd]?)", value)
+        match = re.fullmatch(r"([1-9]\d{0,9})([smhd]?)", value)
         if match is None:
             self.fail(f"{value!r} is no time span: write 90m, 12h or 30d.", param, ctx)
         return int(match[1]) * _UNITS.get(match[2], 1)
@@ -271,6 +370,8 @@ def api_key(  # noqa: PLR0913 - one argument for each flag
     if short_term:
         if user or account or allow or description:
             raise click.UsageError("A short-term key is not stored: it has no user and no --description.")
+        if region:
+            naming.regions(Catalog.load(loaded.settings.bedrock.edition), [region], "--region")
         token = short_term_key(own_key(principals), region or loaded.settings.bedrock.region, now, expires)
         row = {"api_key": token, "expires": moment(now + (expires or _half_a_day()))}
         print_record(row, output)
@@ -315,7 +416,7 @@ def session(loaded: Loaded, expires: int, output: str) -> None:
     from outcrop.service.identity import Identity
 
     if not 900 <= expires <= 129_600:  # the range of STS GetSessionToken
-        raise click.UsageError("Temporary credentials live 15m to 36h.")
+        raise click.UsageError(f"--expires: temporary credentials live 15m to 36h, not {expires} s.")
     principals = principals_of(loaded.settings)
     pair = own_key(principals)
     identity = Identity(principals, loaded.settings.bedrock.region)

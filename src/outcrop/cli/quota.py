@@ -11,6 +11,7 @@ import click
 from outcrop.catalog import Catalog, Model, naming, quotas
 from outcrop.cli.keys import account_id, moment, principals_of
 from outcrop.cli.options import output_option, print_rows, settings_options
+from outcrop.cli.running import warn_of_others
 from outcrop.config import Loaded, Settings
 from outcrop.errors import OutcropError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _ANY: Final = "*"
 _NONE: Final = "none"
+_MOST: Final = 10**14 - 1  # what is counted stays well within a word
 _OFF: Final = "Quotas are not enforced and nothing is counted: bedrock.quotas is false."
 
 
@@ -43,11 +45,12 @@ def list_quotas(
     loaded: Loaded, account: str, region: str | None, model: str | None, everything: bool, output: str
 ) -> None:
     """A `*` marks what was set; the other limits are the catalogue's defaults."""
+    warn_of_others(loaded)
     desk = _Desk(loaded.settings)
     desk.say_if_off()
     owner = desk.account(account)
     source = region or loaded.settings.bedrock.region
-    naming.regions(desk.catalog, [source], "--region")
+    naming.regions(desk.catalog, [source], "--region" if region else "bedrock.region")
     rows = desk.rows(owner, source, desk.models(model), time.time())
     if not everything:
         rows = [
@@ -100,8 +103,10 @@ def set_limit(
     loaded: Loaded, name: str, value: str, account: str, model: str, region: str, kind: str
 ) -> None:
     """The most specific one counts."""
-    if value != _NONE and not (value.isascii() and value.isdecimal() and len(value) < 15):
+    if value != _NONE and not (value.isascii() and value.isdecimal()):
         raise click.UsageError(f"{value!r} is no limit: give a number from 0 on, or `none`.")
+    if value != _NONE and len(value.lstrip("0")) > len(str(_MOST)):
+        raise click.UsageError(f"{value} is too much: a limit is {_MOST:,} at most, or `none`.")
     desk = _Desk(loaded.settings)
     limit = desk.limit(name, account, model, region, kind, None if value == _NONE else int(value))
     desk.store.change(lambda change: change.put(limit))

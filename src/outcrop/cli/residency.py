@@ -14,9 +14,9 @@ from outcrop.cli.options import output_option, print_record, print_rows, setting
 from outcrop.config import Loaded
 
 if TYPE_CHECKING:
-    from outcrop.service.routing.report import Report, Route, Violation
+    from outcrop.service.routing.report import Report, Route, Sent, Violation
 
-_COLUMNS = ("account", "caller", "called", "from", "sent_to", "engine", "calls")
+_COLUMNS = ("account", "caller", "called", "from", "sent_to", "engine", "sent", "failed")
 
 
 @click.group(help="Show where calls were sent, and whether one left the regions it was allowed.")
@@ -52,12 +52,12 @@ def report(
     catalog = Catalog.load(settings.bedrock.edition)
     bound = naming.bound_regions(catalog, within, "--within") if within else None
     principals = principals_of(settings)
-    began = time.time() - since
+    began = max(0.0, time.time() - since)
     calls = CallLog(state_path(settings.data.folder))
     ctx.call_on_close(calls.close)
     records = calls.read(since=began, account=account_id(principals, account) or None)
     told = reports.report(catalog, records, bound)
-    rows = [_row(route, number) for route, number in sorted(told.routes.items())]
+    rows = [_row(route, sent) for route, sent in sorted(told.routes.items())]
     violations = [_violation(each) for each in told.violations]
     if output == "json":
         print_record(
@@ -65,6 +65,8 @@ def report(
                 "since": moment(began),
                 "calls": told.calls,
                 "unsent": told.unsent,
+                "sent": told.sent.sent,
+                "failed": told.sent.failed,
                 "violated": told.violated,
                 "routes": rows,
                 "violations": violations,
@@ -83,47 +85,56 @@ def _print(told: Report, rows: list[dict[str, Any]], violations: list[dict[str, 
         click.echo()
     if any(row["simulated"] for row in rows):
         click.echo("(simulated): one engine stands for every region, and the region is a label only.")
-    if any(not row["engine"] for row in rows):
-        click.echo(
-            "(no answer): sent there, and it failed or the caller left; whether that region was simulated is "
-            "not recorded."
-        )
-    unsent = f", {told.unsent} of them sent nowhere" if told.unsent else ""
-    click.echo(f"{told.calls} call{'s' if told.calls != 1 else ''} since {moment(began)}{unsent}.")
+    click.echo(f"{_footer(told)} since {moment(began)}.")
     if not told.violated:
         click.echo("None left the regions it was allowed.")
         return
     first = f"; the first {len(violations)}" if told.violated > len(violations) else ""
-    click.echo(f"{told.violated} sent outside of what was allowed{first}:\n")
+    were = "sending was" if told.violated == 1 else "sendings were"
+    click.echo(f"{told.violated} {were} outside of what was allowed{first}:\n")
     print_rows(violations, "table", ["when", "request_id", "caller", "called", "from", "sent_to", "why"])
     click.echo("\nTo keep later calls within: `outcrop users bind`, or bedrock.residency for all of them.")
 
 
-def _row(route: Route, number: int) -> dict[str, Any]:
+def _footer(told: Report) -> str:
+    """The calls, and the sendings that the rows add up to: a call that failed over has several."""
+    sent, failed = told.sent
+    text = f"{told.calls} call{'s' if told.calls != 1 else ''}"
+    if told.unsent:
+        text += f" ({told.unsent} of them sent nowhere)"
+    if sent:
+        text += f", {sent} sending{'s' if sent != 1 else ''}"
+    return f"{text} ({failed} of them failed)" if failed else text
+
+
+def _row(route: Route, sent: Sent) -> dict[str, Any]:
     return {
         "account": route.account,
         "caller": route.owner,
         "called": route.called,
+        "profile": route.profile,
         "from": route.region,
         "sent_to": route.contacted,
         "engine": route.engine,
-        "calls": number,
+        "sent": sent.sent,
+        "failed": sent.failed,
         "simulated": route.simulated,
     }
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
-    sent_to = f"{row['sent_to']} (simulated)" if row["simulated"] else row["sent_to"]
-    return {**row, "sent_to": sent_to, "engine": row["engine"] or "(no answer)"}
+    return {**row, "sent_to": f"{row['sent_to']} (simulated)" if row["simulated"] else row["sent_to"]}
 
 
 def _violation(each: Violation) -> dict[str, Any]:
+    from outcrop.service.routing.report import called
+
     record = each.record
     return {
         "when": moment(record.received),
         "request_id": record.request_id,
         "caller": record.owner or record.principal,
-        "called": record.profile or record.model_id,
+        "called": called(record),
         "from": record.region,
         "sent_to": each.region,
         "why": each.why,

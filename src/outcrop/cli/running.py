@@ -1,12 +1,14 @@
 """Endpoints that run: the record each keeps while it does, how to find one, and how to start a private one.
 
-Knows processes, ports and one small file. The record is `<data>/endpoint.json`; it goes away with its
-endpoint, and one that was left behind (kill -9, power cut) is recognised: its process or its port is gone.
+Knows processes, ports and one small file, in which settings leave no more than a digest. The record is
+`<data>/endpoint.json`; it goes away with its endpoint, and one that was left behind (kill -9, power cut) is
+recognised: its process or its port is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import subprocess
@@ -18,8 +20,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import click
 import msgspec
 
+from outcrop.config import Loaded
 from outcrop.errors import OutcropError
 
 _START_SECONDS: Final = 120  # a large GGUF file takes its time to load
@@ -29,7 +33,11 @@ _LOG: Final = "log"  # in the folder of a private endpoint: what it says
 
 
 class Running(msgspec.Struct, frozen=True):
-    """What a running endpoint says of itself. `tls_url` is "" where it does not listen with TLS."""
+    """What a running endpoint says of itself. `tls_url` is "" where it does not listen with TLS.
+
+    `file` is its configuration's, "" for none. `bedrock` and `placed` are short digests of the settings by
+    which calls are judged: those of [bedrock], and which engine stands where; "" is not known.
+    """
 
     url: str
     pid: int
@@ -37,6 +45,45 @@ class Running(msgspec.Struct, frozen=True):
     region: str
     version: str
     tls_url: str = ""
+    file: str = ""
+    bedrock: str = ""
+    placed: str = ""
+
+
+def judging(running: Running, loaded: Loaded) -> Running:
+    """The same endpoint, with what it says of its settings."""
+    settings = loaded.settings
+    places = {name: (one.kind, one.regions, one.models) for name, one in settings.placed.items()}
+    return msgspec.structs.replace(
+        running,
+        file="" if loaded.file is None else str(loaded.file.resolve()),
+        bedrock=_digest(settings.bedrock),
+        placed=_digest(places),
+    )
+
+
+def _digest(values: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()[:16]
+
+
+def warn_of_others(loaded: Loaded, *, engines: bool = False) -> None:
+    """Say so, on stderr, when an endpoint runs on this data folder and judges by other settings than these.
+
+    With `engines` it matters, too, which engine stands where.
+    """
+    running = find(loaded.settings.data.folder)
+    if running is None or not running.bedrock:
+        return
+    ours = judging(running, loaded)
+    if running.bedrock == ours.bedrock and (not engines or running.placed == ours.placed):
+        return
+    theirs, here = running.file or "no file", ours.file or "no file"
+    if theirs == here:
+        here += " as it is now, with this command's flags and variables"
+    click.echo(
+        f"Warning: the running endpoint has other settings (file: {theirs}); this is judged by {here}.",
+        err=True,
+    )
 
 
 def record_path(folder: Path) -> Path:

@@ -20,8 +20,8 @@ from outcrop import __version__
 from outcrop.cli.group import ABOUT, activation
 from outcrop.cli.keys import OwnKey, own_key, principals_of, state_path
 from outcrop.cli.options import settings_options
-from outcrop.cli.running import Running, clear_scratch, record_path, recorded
-from outcrop.config import Loaded, Settings, is_loopback
+from outcrop.cli.running import Running, clear_scratch, judging, record_path, recorded
+from outcrop.config import Loaded, Settings, is_loopback, warnings
 
 if TYPE_CHECKING:
     from outcrop.server import Listener
@@ -52,11 +52,13 @@ def serve(loaded: Loaded, record: Path | None, private: bool) -> None:
     logging.basicConfig(
         level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
     )
+    for warning in () if private else warnings(settings):
+        click.echo(f"Warning: {warning}", err=True)
     principals = principals_of(settings)
     pair = own_key(principals)
     listeners = _listeners(settings)
     places = _places(settings)
-    running = _running(settings, places)
+    running = judging(_running(settings, places), loaded)
     if private:
         _end_with_stdin()
     with contextlib.ExitStack() as stack:
@@ -164,8 +166,16 @@ def banner(loaded: Loaded, running: Running, pair: OwnKey) -> str:
     if running.tls_url:
         lines.append(f"  {running.tls_url}   the same with TLS, which API keys need")
     lines += [f"  engine   {running.engine}", f"  state    {state_path(settings.data.folder)}"]
-    lines += [f"  access   {_ACCESS[settings.bedrock.access]}", f"  regions  {_regions(settings)}", ""]
+    lines += [f"  settings {loaded.file.absolute()}"] if loaded.file else []
+    lines += [f"  access   {_ACCESS[settings.bedrock.access]}", f"  regions  {_regions(settings)}"]
+    if settings.bedrock.residency:
+        lines.append(
+            f"  bound    calls are sent to {', '.join(settings.bedrock.residency)} only (bedrock.residency)"
+        )
+    if settings.bedrock.quotas:
+        lines.append("  quotas   enforced, see `outcrop quota list` (bedrock.quotas)")
     lines += [
+        "",
         "In another terminal (fish, PowerShell: see `outcrop env --help`):",
         *(f"  {line}" for line in activation().splitlines()),
         f'  eval "$(outcrop env{where})"',
@@ -184,7 +194,8 @@ def _regions(settings: Settings) -> str:
     everywhere = any(not engine.regions for engine in placed)
     if not real:
         return "simulated: one engine stands for all of them"
-    return ", ".join(real) + (", and simulated elsewhere" if everywhere else "")
+    unplaced = "; engines without regions may answer for any region"
+    return ", ".join(real) + (unplaced if everywhere else "")
 
 
 def _end_with_stdin() -> None:

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from outcrop.catalog import Catalog, naming
 from outcrop.cli.keys import (
+    LOCAL_USER,
     Duration,
     account_id,
     account_option,
     allowed,
+    checked_actions,
     key_row,
     moment,
     policy_text,
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from outcrop.service.principals import Owner, Principals
 
 _WHO = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(user|role|assumed-role|root)\S*|[0-9]{12}|\*")
-_NOTHING: Final = ("nothing",)
 
 _new_allow_option = click.option(
     "--allow",
@@ -109,11 +111,18 @@ def show(loaded: Loaded, name: str, account: str, output: str) -> None:
 @users.command(help="Delete a user. Its keys and their sessions end with it.")
 @click.argument("name")
 @account_option("The account it belongs to. Default: the first one.")
+@click.option("--yes", is_flag=True, help=f"Delete `{LOCAL_USER}` too, whose key the other commands use.")
 @settings_options()
-def delete(loaded: Loaded, name: str, account: str) -> None:
+def delete(loaded: Loaded, name: str, account: str, yes: bool) -> None:
     """The keys stay in the list, revoked."""
     principals = principals_of(loaded.settings)
     arn = _arn(principals, "user", name, account)
+    if not yes and arn == _arn(principals, "user", LOCAL_USER, principals.account):
+        raise OutcropError(
+            f"It is {LOCAL_USER}'s key that `outcrop env`, `outcrop exec` and `outcrop serve` hand out, and "
+            "it would be revoked.",
+            f"Add --yes if that is meant. `outcrop keys create --user {LOCAL_USER}` makes a new one.",
+        )
     principals.delete_user(arn)
     click.echo(f"Deleted {arn}; its keys are revoked.")
 
@@ -234,13 +243,15 @@ def accounts() -> None:
     """The commands below."""
 
 
-@accounts.command("create", help="Make an account.")
-@click.option("--name", default="", help="What to call it; the flag --account takes it too.")
+@accounts.command("create", help="Make an account. The flag --account takes its NAME, or its id.")
+@click.argument("name")
 @click.option("--id", "wanted", default="", help="Its twelve digits. Default: drawn.")
 @output_option
 @settings_options()
 def create_account(loaded: Loaded, name: str, wanted: str, output: str) -> None:
     """Refuses an id or a name that is taken."""
+    if not name:
+        raise click.UsageError("NAME is empty: the flag --account has to take it.")
     print_record(_described(principals_of(loaded.settings).create_account(name, wanted)), output)
 
 
@@ -294,7 +305,7 @@ def put_policy(
     """On an account it is a service control policy: it allows nothing by itself, and narrows everybody."""
     principals = principals_of(loaded.settings)
     who = _meant(principals, user_name, role_name, account)
-    principals.set_policy(who, name, policy_text(file)[1])
+    principals.set_policy(who, name, checked_actions(name, policy_text(file)[1]))
     click.echo(f"{who} has the policy {name}.")
 
 
@@ -367,7 +378,7 @@ def boundary(
         raise click.UsageError("Name a policy, or --remove the boundary.")
     principals = principals_of(loaded.settings)
     who = _meant(principals, user_name, role_name, account)
-    principals.set_boundary(who, "" if file is None else policy_text(file)[1])
+    principals.set_boundary(who, "" if file is None else checked_actions("boundary", policy_text(file)[1]))
     click.echo(f"{who} has {'no boundary any more' if remove else 'a boundary'}.")
 
 
@@ -387,9 +398,10 @@ def bind(
     """Nothing outside is ever contacted; calls that could only run there are refused."""
     if (regions is None) != anywhere:
         raise click.UsageError("Say --regions eu,us-west-2 or --anywhere.")
-    names = [name.strip() for name in (regions or "").split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in (regions or "").split(",") if name.strip()))
     if not names and not anywhere:
         raise click.UsageError("--regions names no region; --anywhere lifts a binding.")
+    naming.bound_regions(Catalog.load(loaded.settings.bedrock.edition), names, "--regions")
     principals = principals_of(loaded.settings)
     who = _meant(principals, user_name, role_name, account)
     principals.bind(who, names)

@@ -5,6 +5,7 @@ in the user's configuration folder; having none is fine. A secret never stands i
 as `env:NAME` or `file:/path`.
 """
 
+from outcrop.config.choosing import missing_secrets
 from outcrop.config.placing import warnings
 from outcrop.config.reading import Loaded, Origin, Setting, catalogue, check, default_data_folder, load, shown
 from outcrop.config.settings import (
@@ -40,6 +41,7 @@ __all__ = [
     "default_data_folder",
     "is_loopback",
     "load",
+    "missing_secrets",
     "shown",
     "warnings",
 ]

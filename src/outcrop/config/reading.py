@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from outcrop.config.choosing import idle
 from outcrop.config.lines import Where, line_of
 from outcrop.config.placing import misplaced
 from outcrop.config.settings import Placed, Secret, Settings, is_loopback
@@ -137,6 +138,7 @@ def check(
         reader.values["data", "folder"] = default_data_folder()
     settings = _build(Settings, (), reader.values, reader.engines)
     reader.problems += _contradictions(settings, reader.origins)
+    reader.problems += idle(settings, reader.origins, reader.refused)
     origins = {where: reader.origins.get(where, Origin("default")) for where in reader.known}
     return Loaded(settings, file, origins), reader.problems
 
@@ -174,6 +176,7 @@ class _Reader:
         self.values: dict[Where, Any] = {}
         self.origins: dict[Where, Origin] = {}
         self.problems: list[ConfigError] = []
+        self.refused: set[Where] = set()
 
     def read_file(self, path: Path) -> None:
         try:
@@ -197,6 +200,9 @@ class _Reader:
                 self.take(where, value, origin, base=path.parent)
             elif not self._is_section(where) and at != _NAMED:
                 self._unknown(where, origin)
+            elif value == {} and where == _NAMED:
+                fix = "Write [engines.<name>] for each engine; or take it out, and one engine answers."
+                self.problems.append(ConfigError(f"{origin.place}: [engines] names no engine.", fix))
             elif isinstance(value, dict):
                 self._walk(value, where, path, text)
             else:
@@ -264,8 +270,10 @@ class _Reader:
             kept = msgspec.convert(value, setting.type, strict=origin.kind != "environment", dec_hook=hook)
         except ConfigError as error:
             self.problems.append(error)
+            self.refused.add(where)
         except msgspec.ValidationError:
             self.problems.append(_wrong(setting, value, origin))
+            self.refused.add(where)
         else:
             self.values[where], self.origins[where] = kept, origin
 

@@ -8,7 +8,8 @@ Call ── target ──▶ what the model id means          (a model, perhaps 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from outcrop.catalog import Model, Profile
 from outcrop.engine import Answer, Question
 from outcrop.store import Snapshot
+from outcrop.store.calls import Contact
 from outcrop.wire.http import Head, Reply
 from outcrop.wire.operations import Operation
 
@@ -69,7 +71,7 @@ class Call(msgspec.Struct, frozen=True):
     path's labels, decoded. `received` is in seconds of the wall clock, `began` of the monotonic one. `state`
     is what was known when the call came: every step decides by the same. Of a call of a model, `target` and
     then `regions` are filled in by the steps before its handler. `contacted` is the one thing of a call that
-    grows: the regions it was sent to, in that order, each as it is about to be asked.
+    grows: whom it was sent to, in that order, each as it is about to be asked.
     """
 
     head: Head
@@ -84,12 +86,18 @@ class Call(msgspec.Struct, frozen=True):
     state: Snapshot
     target: Target | None = None
     regions: tuple[str, ...] = ()
-    contacted: list[str] = msgspec.field(default_factory=list)
+    contacted: list[Contact] = msgspec.field(default_factory=list)
 
     @property
     def today(self) -> date:
         """The day of the call, UTC: models become legacy and reach their end of life on a date."""
-        return datetime.fromtimestamp(self.received, UTC).date()
+        return _day(int(self.received // 86_400))
+
+
+@lru_cache(maxsize=16)
+def _day(number: int) -> date:
+    """The day with that number, counted from 1970-01-01."""
+    return date(1970, 1, 1) + timedelta(number)
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -5,15 +5,17 @@
 The findings have the order of the steps, so the first "no" is what the caller reads. Knows every step of a
 call that runs a model (CountTokens runs none); makes none, contacts nobody, takes nothing from a quota. What
 only the running endpoint knows (which engine is sick at this moment) and only the call itself has (its
-address, how many tokens it asks for) is not in it.
+address, how long its input is) is not in it.
 """
 
 from __future__ import annotations
 
+import difflib
 import random
+import shlex
 import time
 from collections.abc import Iterator
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -32,6 +34,7 @@ from outcrop.service.iam.step import Authoriser, Decided, layers_of
 from outcrop.service.identity import assumed_arn
 from outcrop.service.principals import AccessKey, ApiKey, Role, User
 from outcrop.service.profiles import ApplicationProfile
+from outcrop.service.quota.limits import ANY, Bucket, QuotaLimit, table
 from outcrop.service.quota.step import TEXTS, WORDS, Left, Quotas
 from outcrop.service.routing.dispatch import Dispatcher
 from outcrop.service.routing.places import Fleet
@@ -46,6 +49,7 @@ Verdict: TypeAlias = Literal["yes", "no", "note"]
 _SESSION: Final = "explain"  # the session's name where a role is asked about
 _TEMPORARY: Final = "ASIA"  # what a session's access key id begins with, which policies can tell
 _EXAMPLE: Final = Tokens(input=10_000, output=1_000)
+_INVOKE: Final = "bedrock:InvokeModel"  # Converse asks for it, too
 _SHOWN: Final = 4  # resources that are named before "and N more"
 _LIMITS: Final = dict(zip(quotas.NAMES, TEXTS, strict=True))
 # What a policy can look at and only a real call has; its time is now.
@@ -53,13 +57,17 @@ _UNKNOWN: Final = PASSING - {"aws:CurrentTime", "aws:EpochTime"}
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What one step says: whether the call passes it ("note" decides nothing), why, and what to do if not."""
+    """What one step says: whether the call passes it ("note" decides nothing), why, and what to do if not.
+
+    `policy` is the document that `fix` tells to put, where that is what is to be done.
+    """
 
     step: str
     verdict: Verdict
     text: str
     details: tuple[str, ...] = ()
     fix: str = ""
+    policy: dict[str, Any] | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -94,14 +102,19 @@ class Explainer:
         self._quotas = quotas
         self._fleet = fleet
 
-    def explain(self, call: Call) -> Explanation:
-        """What would happen to `call`, which `asking` makes."""
+    def explain(self, call: Call, max_tokens: int | None = None) -> Explanation:
+        """What would happen to `call`, which `asking` makes.
+
+        `max_tokens` is what it asks for, None the most that the model gives: what Converse takes for a call
+        that does not say. Raises OutcropError where it is more than that.
+        """
         try:
             target = self._targets.target(call)
         except Fault as fault:
             return Explanation(False, (self._no_target(call, fault),))
         if target is None:
             raise ValueError(f"{call.operation.name} calls no model")
+        asked = _tokens_asked(target.model, max_tokens)
         regions = self._residency.regions(call, target)
         call = msgspec.structs.replace(call, target=target, regions=regions)
         findings = (
@@ -109,7 +122,7 @@ class Explainer:
             self._permission(call),
             self._model_access(call, target.model),
             self._bindings(call, target),
-            self._quota(call, target),
+            self._quota(call, target, asked),
             *self._destination(call, target),
             *self._price(call, target),
             *self._advice(call, target),
@@ -128,10 +141,20 @@ class Explainer:
             # "" for a form that is right
             why = why or f"Account {account} has no profile {text} in {call.region}."
         fix = (
-            f"Use an id that is offered from {call.region}: ListInferenceProfiles and ListFoundationModels "
-            "name them all."
+            f"{self._meant(text)}Use an id that is offered from {call.region}: ListInferenceProfiles and "
+            "ListFoundationModels name them all."
         )
         return Finding("model id", "no", why, (_answered(fault),), fix)
+
+    def _meant(self, text: str) -> str:
+        """A question for who has misspelt a model's id or short name; the prefix stays as it is."""
+        geography, dot, name = text.partition(".")
+        if geography not in {profile.scope for profile in self._catalog.profiles}:
+            geography, dot, name = "", "", text
+        models = self._catalog.models
+        known = [each for model in models for each in (*model.short_names, model.id)]
+        close = difflib.get_close_matches(name.lower(), known, n=1)
+        return f"Did you mean {geography}{dot}{close[0]}? " if close and close[0] != name else ""
 
     def _meaning(self, call: Call, target: Target) -> Finding:
         asked, model, profile = call.labels["modelId"], target.model, target.profile
@@ -162,9 +185,12 @@ class Explainer:
         request, decision = refused[0]
         fault = AccessDeniedException(texts.refusal(call.principal.arn, request, decision))
         more = len(refused) - 1
-        also = f" Of the {len(decided)} things it asks for, {more} more are refused." if more else ""
+        also = ""
+        if more:
+            also = f" Of the {len(decided)} things it asks for, {more} more {_are(more)} refused."
         text = f"{_why_refused(request, decision)}{also}"
-        return Finding("policies", "no", text, (_answered(fault), *unknown), _mended(call.principal, refused))
+        fix, policy = _mended(call.principal, refused)
+        return Finding("policies", "no", text, (_answered(fault), *unknown), fix, policy)
 
     def _model_access(self, call: Call, model: Model) -> Finding:
         standing = self._access.status(call.state, call.principal.account, model)
@@ -192,24 +218,26 @@ class Explainer:
         )
         return Finding("residency", "no", "It may run nowhere.", (*bound, _answered(fault)), fix)
 
-    def _quota(self, call: Call, target: Target) -> Finding:
+    def _quota(self, call: Call, target: Target, asked: int) -> Finding:
+        """`asked` is the call's max_tokens; its input, which is taken too, is 1 token at least."""
         account, model = call.principal.account, target.model
         if self._quotas is None:
             return Finding("quota", "note", "Quotas are not enforced (bedrock.quotas is false).")
         left = self._quotas.left(call.state, account, model, call.region, target.kind, call.received)
         told = (f"The {target.kind} quota of account {account} in {call.region}:", *map(_left, left))
-        empty = next((each for each in left if each.left == 0), None)
-        if empty is None:
+        short = next(
+            (each for each in left if each.left is not None and each.left <= _least(each, asked)), None
+        )
+        if short is None:
             text = (
-                "Something is left. A call takes its input and its max_tokens before it is sent, and is "
-                "refused (429) when that is more than what is left."
+                f"Enough is left for a call with max_tokens {asked:,}, if its input is no longer than the "
+                "rest: both are taken before it is sent."
             )
             return Finding("quota", "yes", text, told)
-        name = _LIMITS[empty.quota]
-        fault = ThrottlingException(TEXTS["tokens_day" if empty.limit == 0 else name])
-        raised = f"`outcrop quota set {empty.quota} NUMBER --account {account}` raises the limit."
-        fix = raised if empty.limit == 0 else f"Wait until some come back, or raise it: {raised}"
-        return Finding("quota", "no", f"No {WORDS[name]} are left.", (*told, _answered(fault)), fix)
+        fault = ThrottlingException(TEXTS["tokens_day" if short.limit == 0 else _LIMITS[short.quota]])
+        bucket = Bucket(account, model.id, call.region, target.kind)
+        fix = _more_quota(short, asked, table(call.state).holder(bucket, short.quota), bucket)
+        return Finding("quota", "no", _too_little(short, asked), (*told, _answered(fault)), fix)
 
     def _destination(self, call: Call, target: Target) -> Iterator[Finding]:
         """Who may be asked, in which region; nothing where the call may run nowhere."""
@@ -263,10 +291,20 @@ class Explainer:
         if not more:
             text = f"{name} would reach no other region: the bindings hold for it, too."
         elif not self._allows(msgspec.structs.replace(call, target=other)):
-            text = f"{name} could run in {len(more)} more regions, but this caller's policies refuse it."
+            text = f"{name} could run in {_more(more)}, but this caller's policies refuse it."
         else:
-            text = f"{name} could run in {len(more)} more regions, and costs no more. Stay where data must."
+            text = f"{name} could run in {_more(more)}{self._dearer(call, target)}. Stay where data must."
         yield Finding("advice", "note", text)
+
+    def _dearer(self, call: Call, target: Target) -> str:
+        """How the call's price stands to that of the global profile."""
+        scope = "" if target.profile is None else target.profile.scope
+        here = cost(target.model.id, scope, _EXAMPLE, region=call.region)
+        everywhere = cost(target.model.id, "global", _EXAMPLE, region=call.region)
+        if here is None or everywhere is None:
+            return ""
+        percent = round(100 * (here.usd - everywhere.usd) / everywhere.usd)
+        return f"; this one costs {percent} % more" if percent else ", and costs the same"
 
     def _allows(self, call: Call) -> bool:
         try:
@@ -396,24 +434,29 @@ def _why_refused(request: Request, decision: Decision) -> str:
     return f"{request.action} on {request.resource} is refused {texts.because(request, decision)}{by}."
 
 
-def _mended(principal: Principal, refused: list[tuple[Request, Decision]]) -> str:
-    """What to change so that the requests are allowed that are refused as the first one is."""
+def _mended(
+    principal: Principal, refused: list[tuple[Request, Decision]]
+) -> tuple[str, dict[str, Any] | None]:
+    """What to change so that the requests are allowed that are refused as the first one is; and the policy
+    to put, if that is it."""
     _, decision = refused[0]
     whose = _flags(principal.owner or principal.arn, decision.layer)
     if decision.layer == "session":
-        return "Ask for the session with a wider policy of its own, or with none."
+        return "Ask for the session with a wider policy of its own, or with none.", None
     if decision.reason == "explicit deny":
         shown = f"outcrop users policy show {decision.policy} {whose}"
         if decision.layer == "boundary":
             shown = f"outcrop users policy list {whose} --output json"
-        return (
+        text = (
             f"A deny always wins: change that statement (`{shown}` prints it), or use an id whose "
             "destinations leave out what it denies."
         )
-    least = f"what has to be allowed: {_policy(refused)}"
+        return text, None
+    policy = _policy(refused)
+    least = f"what has to be allowed: {msgspec.json.encode(policy).decode()}"
     if decision.layer == "boundary":
-        return f"Widen the boundary (`outcrop users boundary FILE {whose}`); {least}"
-    return f"Put a policy (`outcrop users policy put NAME FILE {whose}`); {least}"
+        return f"Widen the boundary (`outcrop users boundary FILE {whose}`); {least}", policy
+    return f"Put a policy (`outcrop users policy put NAME FILE {whose}`); {least}", policy
 
 
 def _flags(owner: str, layer: str) -> str:
@@ -424,18 +467,22 @@ def _flags(owner: str, layer: str) -> str:
     return account if layer == "account" else f"--{kind} {name} {account}"
 
 
-def _policy(refused: list[tuple[Request, Decision]]) -> str:
-    """The least that a policy of the first one's layer has to say for all of these requests."""
+def _policy(refused: list[tuple[Request, Decision]]) -> dict[str, Any]:
+    """The least that a policy of the first one's layer has to say for all of these requests.
+
+    Who may have an answer whole may have it as a stream: applications want both, sooner or later.
+    """
     layer = refused[0][1].layer
     resources: dict[str, list[str]] = {}
     for request, decision in refused:
         if decision.layer == layer and decision.reason == "implicit deny":
-            resources.setdefault(request.action, []).append(request.resource)
+            action = f"{_INVOKE}*" if request.action.startswith(_INVOKE) else request.action
+            resources.setdefault(action, []).append(request.resource)
     statements = [
         {"Effect": "Allow", "Action": action, "Resource": list(dict.fromkeys(named))}
         for action, named in resources.items()
     ]
-    return msgspec.json.encode({"Version": "2012-10-17", "Statement": statements}).decode()
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def _left(each: Left) -> str:
@@ -443,6 +490,54 @@ def _left(each: Left) -> str:
     if each.limit is None:
         return f"{what}: no limit, {each.used:,} used."
     return f"{what}: {each.left:,} left of {each.limit:,} ({each.origin})."
+
+
+def _tokens_asked(model: Model, max_tokens: int | None) -> int:
+    most = model.max_output_tokens
+    if max_tokens is not None and max_tokens > most:
+        raise OutcropError(
+            f"max_tokens {max_tokens:,} is more than {model.name} gives: every such call is refused.",
+            f"Ask for {most:,} at most.",
+        )
+    return most if max_tokens is None else max_tokens
+
+
+def _least(each: Left, asked: int) -> int:
+    """What a quota has to have more left than: of requests none, of tokens max_tokens; input counts too."""
+    return 0 if _LIMITS[each.quota] == "requests" else asked
+
+
+def _too_little(short: Left, asked: int) -> str:
+    words = WORDS[_LIMITS[short.quota]]
+    if not short.left:
+        return f"No {words} are left."
+    if short.limit is not None and short.limit <= asked:
+        return f"max_tokens {asked:,} and any input never fit: the limit is {short.limit:,} {words}."
+    return f"max_tokens {asked:,} and any input are more than the {short.left:,} {words} that are left."
+
+
+def _more_quota(short: Left, asked: int, held: QuotaLimit | None, bucket: Bucket) -> str:
+    """What to do where too little is left: ask for less, wait, or raise the limit that holds."""
+    holds = QuotaLimit(bucket.account, bucket.model, ANY, ANY, short.quota) if held is None else held
+    flags = [f"--account {shlex.quote(holds.account)}"]
+    named = (("model", holds.model), ("region", holds.region), ("kind", holds.kind))
+    flags += [f"--{flag} {value}" for flag, value in named if value != ANY]
+    ways = []
+    if _LIMITS[short.quota] != "requests" and short.left and short.left > 1:
+        ways.append(f"ask for max_tokens below {short.left:,}, by as much as the input has")
+    if short.limit and (_LIMITS[short.quota] == "requests" or short.limit > asked):
+        ways.append("wait until some come back")
+    ways.append(f"raise the limit: `outcrop quota set {short.quota} NUMBER {' '.join(flags)}`")
+    text = ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _more(regions: set[str]) -> str:
+    return f"{len(regions)} more region{'s' if len(regions) != 1 else ''}"
 
 
 def _some(words: tuple[str, ...] | list[str]) -> str:

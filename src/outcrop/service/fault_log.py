@@ -1,4 +1,4 @@
-"""How a fault is written into our log: on one line, whoever wrote its words. Knows no request, no reply."""
+"""How faults get into our log: on one line, whoever wrote the words. Knows no request, no reply."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def warn(what: str, fault: Fault, request_id: str) -> None:
         _one_line(fault.reason) or "no further reason",
         request_id,
     )
+
+
+def say(what: str, why: str = "") -> None:
+    """One warning that is of no single request."""
+    log.warning("%s", _one_line(f"{what}: {why}" if why else what))
 
 
 def _one_line(text: str) -> str:

@@ -48,18 +48,27 @@ def tokens_of(usage: Usage) -> Tokens:
     return Tokens(usage.input_tokens, usage.output_tokens, written, hour, usage.cache_read_input_tokens)
 
 
-class _CountedWhole(Whole, frozen=True):
-    """A whole answer whose usage has been read."""
+def usage_of(answer: Whole) -> Usage:
+    """What a whole answer tells of its usage. Raises ModelErrorException where it can't be read."""
+    if isinstance(answer, _CountedWhole) and answer.usage is not None:
+        return answer.usage
+    return messages_reply.read_whole(answer.body).usage
 
+
+class _CountedWhole(Whole, frozen=True):
+    """A whole answer whose usage has been read; None where it can't be."""
+
+    usage: Usage | None = None
     tokens: Tokens | None = None
 
 
 def _counted(answer: Whole) -> _CountedWhole:
     try:
-        tokens = tokens_of(messages_reply.read_whole(answer.body).usage)
-    except Fault:  # an answer that can't be read: whoever turns it into a reply says so
-        tokens = None
-    return _CountedWhole(answer.body, tokens if tokens and any(tokens) else None)
+        usage = messages_reply.read_whole(answer.body).usage
+    except Fault:  # whoever turns it into a reply says so
+        return _CountedWhole(answer.body)
+    tokens = tokens_of(usage)
+    return _CountedWhole(answer.body, usage, tokens if any(tokens) else None)
 
 
 class _Watched:
@@ -123,10 +132,10 @@ class _Watched:
             _tell(on_end, *self._ending)
 
     def _look(self, batch: Sequence[Event]) -> None:
-        for kind, data in batch:
-            if kind == _DELTA:
-                self._deltas += 1
-            elif kind == "message_stop":
+        others = [event for event in batch if event[0] != _DELTA]
+        self._deltas += len(batch) - len(others)
+        for kind, data in others:
+            if kind == "message_stop":
                 self._complete = True
             else:
                 try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, Typ
 import msgspec
 
 from outcrop.catalog import Catalog
+from outcrop.catalog import naming as catalog_names
 from outcrop.errors import OutcropError
 from outcrop.ids import is_account
 from outcrop.service import naming
@@ -485,7 +486,7 @@ class Principals:
         A name of the catalogue's geographies (`eu`) stands for its regions.
         """
         residency = tuple(dict.fromkeys(regions))
-        check_regions(residency)
+        catalog_names.bound_regions(Catalog.load(), residency, "A binding")
 
         def work(state: Transaction) -> None:
             state.put(msgspec.structs.replace(_owner(state, who), residency=residency))
@@ -550,17 +551,6 @@ def account_of(key: Key) -> str:
 def user_of(key: Key) -> str:
     """The name of the user that a key belongs to."""
     return key.owner.rpartition("/")[2]
-
-
-def check_regions(regions: Sequence[str]) -> None:
-    """Raises OutcropError for what is neither a region of the catalogue nor one of its geographies."""
-    catalog = Catalog.load()
-    unknown = [name for name in regions if name not in catalog.regions and name not in catalog.geographies]
-    if unknown:
-        raise OutcropError(
-            f"There is no region or geography {', '.join(map(repr, unknown))}.",
-            f"Geographies: {', '.join(catalog.geographies)}. Regions: {', '.join(sorted(catalog.regions))}.",
-        )
 
 
 _Put = TypeVar("_Put", bound=Record)

@@ -6,8 +6,6 @@ What was refused before is not in it. Knows no file: the log is handed in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -35,8 +33,11 @@ class Recorder:
 
     async def record(self, call: Call, question: Question, ask: Ask) -> Outcome:
         """Ask on, and record how it went: at once when it fails, else when the answer ends."""
-        with self._failures(call):
+        try:
             outcome = await ask(call, question)
+        except BaseException as error:  # whatever it is, it is raised again
+            self._failed(call, error)
+            raise
 
         def add(tokens: Tokens | None, fault: Fault | None, cut: bool) -> None:
             self._log.add(_record(call, outcome, tokens, fault, cut=cut))
@@ -45,24 +46,21 @@ class Recorder:
 
     async def count(self, call: Call, question: Question, count: Count) -> Counted:
         """Have tokens counted, and record where: a prompt is sent for that as well."""
-        with self._failures(call):
+        try:
             counted = await count(call, question)
+        except BaseException as error:  # whatever it is, it is raised again
+            self._failed(call, error)
+            raise
         self._log.add(_record(call, counted, Tokens(input=counted.tokens), None, cut=False))
         return counted
 
-    @contextmanager
-    def _failures(self, call: Call) -> Iterator[None]:
-        try:
-            yield
-        except Fault as fault:
-            self._log.add(_record(call, None, None, fault, cut=False))
-            raise
-        except asyncio.CancelledError:
+    def _failed(self, call: Call, error: BaseException) -> None:
+        if isinstance(error, Fault):
+            self._log.add(_record(call, None, None, error, cut=False))
+        elif isinstance(error, asyncio.CancelledError):
             self._log.add(_record(call, None, None, None, cut=True))
-            raise
-        except Exception:  # a bug: the caller gets this fault for it, and so does the record
+        elif isinstance(error, Exception):  # a bug: the caller gets this fault for it, and so does the record
             self._log.add(_record(call, None, None, InternalServerException(), cut=False))
-            raise
 
 
 def _record(

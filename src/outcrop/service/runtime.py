@@ -20,7 +20,7 @@ from outcrop.errors import (
     ServiceUnavailableException,
     ValidationException,
 )
-from outcrop.service import fault_log
+from outcrop.service import fault_log, metering
 from outcrop.service.call import Ask, AskStep, Call, Count, Counted, Handler, Outcome, Target
 from outcrop.wire import converse, frames, messages, messages_reply
 from outcrop.wire.converse import ConverseRequest
@@ -90,8 +90,8 @@ class Runtime:
         """A whole Messages reply, as the engine gave it; the token counts are in headers too."""
         question = _invoke_question(call, stream=False)
         outcome = await self._ask(call, question)
-        body = _whole(outcome)
-        usage = messages_reply.read_whole(body).usage
+        answer = _whole(outcome)
+        usage = metering.usage_of(answer)
         headers = {"content-type": JSON, **_origin(outcome)}
         headers["x-amzn-bedrock-invocation-latency"] = str(self._latency(call))
         headers["x-amzn-bedrock-input-token-count"] = str(usage.input_tokens)
@@ -99,7 +99,7 @@ class Runtime:
         if "prompt_caching" in question.model.features:
             headers["x-amzn-bedrock-cache-read-input-token-count"] = str(usage.cache_read_input_tokens)
             headers["x-amzn-bedrock-cache-write-input-token-count"] = str(usage.cache_creation_input_tokens)
-        return Reply(200, headers, body)
+        return Reply(200, headers, answer.body)
 
     async def invoke_model_with_response_stream(self, call: Call) -> Reply:
         """Messages events, each in a `chunk` frame; the last carries the invocation's metrics."""
@@ -117,7 +117,7 @@ class Runtime:
         """A Converse reply made from the engine's Messages reply."""
         request, question = _converse_question(call, stream=False)
         outcome = await self._ask(call, question)
-        body = converse.from_message(_whole(outcome), request, self._latency(call))
+        body = converse.from_message(_whole(outcome).body, request, self._latency(call))
         return Reply(200, {"content-type": JSON, **_origin(outcome)}, body)
 
     async def converse_stream(self, call: Call) -> Reply:
@@ -204,9 +204,9 @@ class _Metrics:
         )
 
 
-def _whole(outcome: Outcome) -> bytes:
+def _whole(outcome: Outcome) -> Whole:
     # the engine's contract: whole unless a stream was asked for
-    return cast(Whole, outcome.answer).body
+    return cast(Whole, outcome.answer)
 
 
 def _events(outcome: Outcome) -> Events:

@@ -6,7 +6,7 @@ whom, and in which of the profile's destinations a call runs, is decided elsewhe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
@@ -43,13 +43,13 @@ class Targets:
         self._catalog = catalog
         self._bare_model_id = bare_model_id
 
-    async def find(self, call: Call, inner: Handler) -> Reply:
+    def find(self, call: Call, inner: Handler) -> Awaitable[Reply]:
         """The step: the call goes on with its target; of an operation that calls no model, as it is.
 
         Raises ValidationException or ResourceNotFoundException, with AWS's texts.
         """
         target = self.target(call)
-        return await inner(call if target is None else msgspec.structs.replace(call, target=target))
+        return inner(call if target is None else msgspec.structs.replace(call, target=target))
 
     def target(self, call: Call) -> Target | None:
         """What the call means; None for an operation that calls no model. Raises as `find` does."""

@@ -31,7 +31,9 @@ BROKEN: Final = (sqlite3.Error, UnicodeDecodeError)
 
 # What comes and goes beside the file. They hold the same secrets; SQLite gives them the file's own mode.
 _COMPANIONS: Final = ("-wal", "-shm")
-_DAMAGED: Final = "Restore it from a copy, or begin anew: `mkdir broken && mv {path}* broken/`."
+_DAMAGED: Final = (
+    "Restore it from a copy, or begin anew: `mkdir broken && mv {path}* broken/`, master.key too."
+)
 _NOT_WRITABLE: Final = "Make the file and its folder writable for you."
 
 # What SQLite's result codes mean to a person. https://www.sqlite.org/rescode.html
@@ -150,7 +152,7 @@ class Database:
             if os.path.exists(self.path + companion):
                 raise OutcropError(
                     f"{self.path} is gone, though {self.path}{companion} is there.",
-                    f"Put it back, or begin anew: `mkdir broken && mv {self.path}* broken/`.",
+                    f"Put it back, or begin anew: `mkdir broken && mv {self.path}* broken/`, master.key too.",
                 )
         with translated(self.path):
             connection = _connect(str(new), self._patience, "FULL")

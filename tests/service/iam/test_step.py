@@ -53,8 +53,8 @@ def run(asked, authoriser=None):
     async def inner(_call):
         return OK
 
-    step = (authoriser or Authoriser(CATALOG)).authorise(asked, inner)
     try:
+        step = (authoriser or Authoriser(CATALOG)).authorise(asked, inner)
         with pytest.raises(StopIteration) as done:
             step.send(None)  # nothing here waits, so no event loop is needed
     except AccessDeniedException as fault:

@@ -18,6 +18,7 @@ from outcrop.errors import (
     ThrottlingException,
     ValidationException,
 )
+from outcrop.store.calls import Contact
 from service.routing.stage import EVENTS, SONNET, WELL, Clock, Fake, Fate, Stage, call, place, question
 
 DOWN = Fate(ServiceUnavailableException(reason="refused"))
@@ -474,3 +475,122 @@ def test_an_engine_may_give_any_iterator_of_events():
     _, events = asyncio.run(stage.read())
     assert tuple(events) == EVENTS
     assert stage.in_flight == {"a": 0}
+
+
+# --- what an operator reads --------------------------------------------------------------------------------
+
+
+def told(caplog):
+    """The log's warnings since the last look."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "outcrop.service"]
+    assert all(record.levelname == "WARNING" for record in caplog.records)
+    caplog.clear()
+    return lines
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_that_another_is_asked_is_said_with_the_place_the_region_and_the_reason(caplog, stream):
+    stage, *_ = pair(Fate(ServiceUnavailableException(reason="refused\nby 10.0.0.1")))
+    stage.whole(stream=stream)
+    assert told(caplog) == [
+        "engine a in us-east-1 has failed, and another is asked: ServiceUnavailableException "
+        f"{ServiceUnavailableException().text} (refused\\nby 10.0.0.1), request id-1"
+    ]
+
+
+def test_a_stream_that_never_began_is_said_to_have_failed(caplog):
+    stage, *_ = pair(Fate(ModelStreamErrorException("cut"), after=0))
+    asyncio.run(stage.read())
+    assert "engine a in us-east-1 has failed" in told(caplog)[0]
+
+
+def test_nothing_is_said_where_nobody_else_is_asked(caplog):
+    alone = Stage(place(Fake("a", DOWN), "us-east-1"))
+    with pytest.raises(ServiceUnavailableException):
+        alone.whole()
+    refused, *_ = pair(Fate(ValidationException("no")))
+    with pytest.raises(ValidationException):
+        refused.whole()
+    assert told(caplog) == []
+
+
+def test_it_is_said_when_a_place_is_left_out_and_when_it_is_back(caplog):
+    stage, a, *_ = pair(DOWN)
+    for _ in range(3):
+        stage.whole()
+    lines = told(caplog)
+    assert [line.startswith("engine a in us-east-1 has failed") for line in lines] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert lines[2] == "engine a is left out for 6 s: ServiceUnavailableException: refused"
+    a.fates = [WELL]
+    stage.whole()
+    assert told(caplog) == []  # b was asked
+    stage.clock.on(6)
+    stage.whole()
+    assert told(caplog) == ["engine a is back"]
+
+
+def test_each_further_absence_is_said(caplog):
+    stage, *_ = pair(DOWN)
+    for _ in range(3):
+        stage.whole()
+    told(caplog)
+    stage.clock.on(6)
+    stage.whole()  # the trial
+    assert told(caplog)[0] == "engine a is left out for 11 s: ServiceUnavailableException: refused"
+
+
+@pytest.mark.parametrize(
+    "fault", [ThrottlingException("slow", retry_after=5), ResourceNotFoundException("no such model")]
+)
+def test_one_that_is_full_is_named_once_until_it_has_answered_again(caplog, fault):
+    stage, a, b, _ = pair(Fate(fault))
+    for _ in range(4):
+        stage.whole()
+        stage.clock.on(70)
+    assert len(a.asked) == 4
+    assert len(told(caplog)) == 1
+    a.fates = [WELL, Fate(fault)]
+    for _ in range(3):
+        stage.whole()
+        stage.clock.on(70)
+    assert len(told(caplog)) == 1
+    assert len(b.asked) == 6
+
+
+def test_of_many_calls_at_once_to_one_that_is_full_one_is_said(caplog):
+    stage, *_ = pair(Fate(ThrottlingException("slow")))
+
+    async def run():
+        await asyncio.gather(*(stage.ask() for _ in range(20)))
+
+    asyncio.run(run())
+    assert len(told(caplog)) == 1
+
+
+def test_of_counting_too_it_is_said_but_not_of_one_that_can_not_count(caplog):
+    for fault, lines in ((DOWN.error, 1), (ValidationException("no"), 0), (ThrottlingException("slow"), 0)):
+        stage, *_ = pair(Fate(fault))
+        counting = call(regions=stage.regions, operation="CountTokens")
+        assert asyncio.run(stage.dispatcher.count(counting, question())).engine == "b"
+        assert [(each.place, each.region) for each in counting.contacted] == [
+            ("a", "us-east-1"),
+            ("b", "eu-central-1"),
+        ]
+        assert len(told(caplog)) == lines
+
+
+def test_whom_a_call_was_sent_to_is_in_it_before_an_answer_is():
+    asked = call(regions=("us-east-1",))
+
+    class Looks(Fake):
+        async def answer(self, question):
+            assert asked.contacted == [Contact("a", "us-east-1", simulated=False)]
+            return await super().answer(question)
+
+    stage = Stage(place(Looks("a"), "us-east-1"))
+    assert asyncio.run(stage.dispatcher.answer(asked, question())).engine == "a"

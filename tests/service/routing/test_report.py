@@ -15,7 +15,8 @@ from outcrop.catalog import Catalog
 from outcrop.errors import Fault, ServiceUnavailableException, ThrottlingException, ValidationException
 from outcrop.service.call import Target
 from outcrop.service.recording import Recorder
-from outcrop.service.routing.report import Route, report
+from outcrop.service.routing.report import Route, Sent, report
+from outcrop.store.calls import Contact
 from service.routing.stage import (
     ACCOUNT,
     CATALOG,
@@ -34,7 +35,7 @@ from service.routing.stage import (
 
 BUSY, DOWN = ThrottlingException("slow"), ServiceUnavailableException()
 EUROPE = EU.destinations("eu-west-1")
-EU_CALL = (ACCOUNT, USER, f"eu.{SONNET}", "eu-west-1")
+EU_CALL = (ACCOUNT, USER, f"eu.{SONNET}", f"eu.{SONNET}", "eu-west-1")
 
 
 class Kept(list):
@@ -101,26 +102,32 @@ def test_calls_that_were_answered_are_counted_by_where_they_went():
     streamed = sent(place(Fake("a"), "eu-west-1"), stream=True)
     assert streamed.status == "answered"
     assert allowed(one, two, streamed) == {
-        Route(*EU_CALL, "eu-west-1", "a", False): 2,
-        Route(*EU_CALL, "eu-west-3", "b", False): 1,
+        Route(*EU_CALL, "eu-west-1", "a", False): Sent(2, 0),
+        Route(*EU_CALL, "eu-west-3", "b", False): Sent(1, 0),
     }
 
 
 def test_a_call_that_fell_over_was_sent_to_both():
     record = sent(place(Fake("a", Fate(BUSY)), "eu-north-1"), place(Fake("b"), "eu-west-3"))
-    assert record.contacted == ("eu-north-1", "eu-west-3")
+    assert record.contacted == (Contact("a", "eu-north-1"), Contact("b", "eu-west-3"))
     assert allowed(record) == {
-        Route(*EU_CALL, "eu-north-1", "", False): 1,
-        Route(*EU_CALL, "eu-west-3", "b", False): 1,
+        Route(*EU_CALL, "eu-north-1", "a", False): Sent(1, 1),
+        Route(*EU_CALL, "eu-west-3", "b", False): Sent(1, 0),
     }
-    assert told(record).calls == 1
+    assert (told(record).calls, told(record).sent) == (1, Sent(2, 1))
+
+
+def test_an_engine_has_the_name_it_was_given_not_its_own():
+    record = sent(place(Fake("messages/x"), "eu-west-1", name="paris"))
+    assert (record.engine, record.contacted) == ("messages/x", (Contact("paris", "eu-west-1"),))
+    assert allowed(record) == {Route(*EU_CALL, "eu-west-1", "paris", False): Sent(1, 0)}
 
 
 def test_of_two_engines_in_one_region_only_one_has_answered():
     record = sent(place(Fake("a", Fate(DOWN)), "eu-west-1"), place(Fake("b"), "eu-west-1"))
     assert allowed(record) == {
-        Route(*EU_CALL, "eu-west-1", "", False): 1,
-        Route(*EU_CALL, "eu-west-1", "b", False): 1,
+        Route(*EU_CALL, "eu-west-1", "a", False): Sent(1, 1),
+        Route(*EU_CALL, "eu-west-1", "b", False): Sent(1, 0),
     }
 
 
@@ -128,8 +135,8 @@ def test_a_call_that_failed_everywhere_was_sent_everywhere():
     record = sent(place(Fake("a", Fate(BUSY)), "eu-north-1"), place(Fake("b", Fate(DOWN)), "eu-west-3"))
     assert (record.status, record.destination) == ("failed", "")
     assert allowed(record) == {
-        Route(*EU_CALL, "eu-north-1", "", False): 1,
-        Route(*EU_CALL, "eu-west-3", "", False): 1,
+        Route(*EU_CALL, "eu-north-1", "a", False): Sent(1, 1),
+        Route(*EU_CALL, "eu-west-3", "b", False): Sent(1, 1),
     }
 
 
@@ -137,18 +144,15 @@ def test_a_stream_that_broke_off_was_answered_by_the_one_that_began_it():
     record = sent(
         place(Fake("a", Fate(DOWN, after=1)), "eu-west-1"), place(Fake("b"), "eu-west-3"), stream=True
     )
-    assert (record.status, record.contacted) == ("failed", ("eu-west-1",))
-    assert allowed(record) == {Route(*EU_CALL, "eu-west-1", "a", False): 1}
+    assert (record.status, record.contacted) == ("failed", (Contact("a", "eu-west-1"),))
+    assert allowed(record) == {Route(*EU_CALL, "eu-west-1", "a", False): Sent(1, 1)}
 
 
 def test_a_stream_that_the_caller_left_and_a_call_it_left_before_an_answer():
     begun = sent(place(Fake("a"), "eu-west-1"), stream=True, read=1)
     waiting = sent(place(Fake("a", Fate(wait=asyncio.Event())), "eu-west-1"), left=True)
     assert (begun.status, waiting.status) == ("cut", "cut")
-    assert allowed(begun, waiting) == {
-        Route(*EU_CALL, "eu-west-1", "a", False): 1,
-        Route(*EU_CALL, "eu-west-1", "", False): 1,
-    }
+    assert allowed(begun, waiting) == {Route(*EU_CALL, "eu-west-1", "a", False): Sent(2, 0)}
 
 
 def test_what_the_engine_refused_was_sent_and_what_nobody_serves_was_not():
@@ -157,28 +161,46 @@ def test_what_the_engine_refused_was_sent_and_what_nobody_serves_was_not():
     )
     nobody = sent(place(Fake("a"), "us-east-1"))
     found = told(refused, nobody)
-    assert found.routes == {Route(*EU_CALL, "eu-west-1", "", False): 1}
+    assert found.routes == {Route(*EU_CALL, "eu-west-1", "a", False): Sent(1, 1)}
     assert (found.calls, found.unsent, found.violated) == (2, 1, 0)
 
 
 def test_one_engine_for_every_region_is_shown_as_simulated():
     record = sent(place(Fake("all")), given=asked(GLOBAL, "us-west-2"))
     (route,) = allowed(record)
-    assert route == Route(ACCOUNT, USER, f"global.{SONNET}", "us-west-2", "us-west-2", "all", True)
+    named = f"global.{SONNET}"
+    assert route == Route(ACCOUNT, USER, named, named, "us-west-2", "us-west-2", "all", True)
+
+
+def test_of_a_sending_that_failed_it_is_shown_too():
+    record = sent(place(Fake("all", Fate(DOWN))))
+    assert allowed(record) == {Route(*EU_CALL, "eu-west-1", "all", True): Sent(1, 1)}
 
 
 def test_the_region_of_a_real_engine_is_not_called_simulated_because_another_is():
     record = sent(place(Fake("real", Fate(DOWN)), "eu-north-1"), place(Fake("all")))
     assert record.simulated
     assert allowed(record) == {
-        Route(*EU_CALL, "eu-north-1", "", False): 1,
-        Route(*EU_CALL, "eu-west-1", "all", True): 1,
+        Route(*EU_CALL, "eu-north-1", "real", False): Sent(1, 1),
+        Route(*EU_CALL, "eu-west-1", "all", True): Sent(1, 0),
     }
 
 
 def test_a_model_without_a_profile_runs_where_it_is_called_from():
     record = sent(place(Fake("a"), "us-west-2"), given=asked(None, "us-west-2"))
-    assert allowed(record) == {Route(ACCOUNT, USER, SONNET, "us-west-2", "us-west-2", "a", False): 1}
+    assert allowed(record) == {
+        Route(ACCOUNT, USER, SONNET, "", "us-west-2", "us-west-2", "a", False): Sent(1, 0)
+    }
+
+
+def test_those_who_call_one_profile_by_profiles_of_their_own_are_told_apart():
+    record = sent(place(Fake("a"), "eu-west-1"))
+    teams = [f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:application-inference-profile/{one}" for one in "ab"]
+    routes = allowed(record, *(forged(record, model_id=team) for team in teams))
+    assert [(route.called, route.profile) for route in sorted(routes)] == [
+        *((team, f"eu.{SONNET}") for team in teams),
+        (f"eu.{SONNET}", f"eu.{SONNET}"),
+    ]
 
 
 # --- forged ----------------------------------------------------------------------------------------------
@@ -195,19 +217,23 @@ def test_a_call_outside_of_its_allowed_set_is_found():
 
 
 def test_an_attempt_that_failed_outside_is_found_though_the_answer_came_from_inside():
-    record = forged(contacted=("us-east-1", "eu-west-1"))
+    record = forged(contacted=(Contact("a", "us-east-1"), Contact("a", "eu-west-1")))
     region, text = why(record)
     assert (region, text) == ("us-east-1", f"the call was allowed {', '.join(EUROPE)}")
 
 
 def test_a_call_outside_of_its_profiles_routes_is_found_whatever_it_was_allowed():
     everywhere = tuple(sorted(GLOBAL.destinations("eu-west-1")))
-    record = forged(allowed=everywhere, contacted=("us-east-1",), destination="us-east-1")
+    record = forged(allowed=everywhere, contacted=(Contact("a", "us-east-1"),), destination="us-east-1")
     region, text = why(record)
     assert region == "us-east-1"
     assert text == f"eu.{SONNET} called from eu-west-1 runs in {', '.join(EUROPE)}"
     on_demand = forged(
-        profile="", model_id=SONNET, allowed=everywhere, contacted=("eu-west-3",), destination=""
+        profile="",
+        model_id=SONNET,
+        allowed=everywhere,
+        contacted=(Contact("a", "eu-west-3"),),
+        destination="",
     )
     assert why(on_demand) == ("eu-west-3", f"{SONNET} called from eu-west-1 runs in eu-west-1")
     elsewhere = forged(region="us-west-2")
@@ -229,7 +255,11 @@ def test_a_profile_that_the_edition_does_not_have_is_no_proof():
     known = next(one for one in newer.profiles if CATALOG.profile(one.id) is None)
     source = known.sources[0]
     record = forged(
-        profile=known.id, region=source, allowed=(source,), contacted=(source,), destination=source
+        profile=known.id,
+        region=source,
+        allowed=(source,),
+        contacted=(Contact("a", source),),
+        destination=source,
     )
     assert why(record)[0] == source
     assert told(record, catalog=newer).violated == 0

@@ -32,18 +32,19 @@ def engine(patient: Patient) -> Iterator[Finding]:
         yield Finding("engine", "ok", saw)
         return
     for name, chosen in settings.placed.items():
-        for finding in _engine(chosen, settings.data.folder):
+        section = f"engines.{name}" if settings.engines else "engine"
+        for finding in _engine(chosen, section, settings.data.folder):
             named = settings.engines and finding.subject == "engine"
             yield finding._replace(subject=f"engines.{name}") if named else finding
     for warning in () if patient.problems else warnings(settings):
         yield Finding("engines", "warn", warning, "Correct it in outcrop.toml, or leave it if it is meant.")
 
 
-def _engine(chosen: Placed, folder: Path) -> Iterator[Finding]:
+def _engine(chosen: Placed, section: str, folder: Path) -> Iterator[Finding]:
     if chosen.kind == "local":
         yield from _local(chosen.local, folder)
     elif chosen.kind == "messages":
-        yield from _messages(chosen.messages)
+        yield from _messages(chosen.messages, f"{section}.messages")
     else:
         yield from _scripted(chosen.scripted)
 
@@ -85,8 +86,8 @@ def _scripted(scripted: Scripted) -> Iterator[Finding]:
         yield Finding("engine", "ok", f"scripted: {saw}")
 
 
-def _messages(chosen: Messages) -> Iterator[Finding]:
-    """Asks for the list of models, which costs nothing and needs the key."""
+def _messages(chosen: Messages, section: str) -> Iterator[Finding]:
+    """Asks for the list of models, which costs nothing and needs the key. `section` has its settings."""
     if chosen.base_url.startswith("http+unix:"):
         yield Finding("engine", "ok", f"messages: {chosen.base_url} (a socket; not asked)")
         return
@@ -97,13 +98,12 @@ def _messages(chosen: Messages) -> Iterator[Finding]:
         return
     except (OSError, http.client.HTTPException) as error:
         saw = f"messages: {chosen.base_url} can't be reached: {getattr(error, 'reason', error)}"
-        yield Finding(
-            "engine", "fail", saw, "Check engine.messages.base_url, proxy and ca_file, and the network."
-        )
+        fix = f"Check {section}.base_url, proxy and ca_file, and the network."
+        yield Finding("engine", "fail", saw, fix)
         return
     if status in _REFUSED:
         saw = f"messages: {chosen.base_url} refuses the key ({status})"
-        fix = "Check engine.messages.api_key and auth; callers see InternalServerException meanwhile."
+        fix = f"Check {section}.api_key and auth; callers see InternalServerException meanwhile."
         yield Finding("engine", "fail", saw, fix)
     elif status >= 500:
         saw = f"messages: {chosen.base_url} answers {status}"

@@ -46,12 +46,15 @@ def settings(patient: Patient) -> Iterator[Finding]:
 
 def keys(patient: Patient) -> Iterator[Finding]:
     """The state in the data folder: whether it and its secrets can be read, and what keys there are."""
-    from outcrop.cli.keys import principals_of, state_path
+    from outcrop.cli.keys import lost_state, principals_of, state_path
     from outcrop.service.keys_json import kept_file, old_file
     from outcrop.service.principals import AccessKey
 
     folder = patient.settings.data.folder
     path = state_path(folder)
+    if (lost := lost_state(folder)) is not None:
+        yield Finding("keys", "fail", lost.what, lost.fix)
+        return
     if not path.exists():
         saw, fix = f"{path} is not there", "`outcrop serve` makes it on its first start."
         if old_file(folder).exists():

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -64,7 +64,7 @@ class Access:
         """How an account stands with a model."""
         return standing(state, account, model, self._mode)
 
-    async def check(self, call: Call, inner: Handler) -> Reply:
+    def check(self, call: Call, inner: Handler) -> Awaitable[Reply]:
         """A step: let a call of a model pass only where its account has access to that model.
 
         Raises ResourceNotFoundException (the form is missing) or AccessDeniedException, with AWS's texts.
@@ -84,7 +84,7 @@ class Access:
                 self._write_first_use(
                     Agreement(account, model, "first use", int(call.received)), call.received
                 )
-        return await inner(call)
+        return inner(call)
 
     def _write_first_use(self, agreement: Agreement, now: float) -> None:
         """Begin to write a grant, unless that is under way or has just failed."""

@@ -9,7 +9,7 @@ remembered of layers that look at any key of that. So what is remembered is what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias, TypeVar
 
 from outcrop.catalog import Catalog
@@ -68,12 +68,12 @@ class Authoriser:
         # one function for the life of this object: a snapshot keeps what it makes by the function
         self._memo: Callable[[Snapshot], _Memo] = lambda state: _Memo()  # noqa: ARG005 - it fills itself
 
-    async def authorise(self, call: Call, inner: Handler) -> Reply:
+    def authorise(self, call: Call, inner: Handler) -> Awaitable[Reply]:
         """A step. Raises AccessDeniedException with AWS's text where a policy is against it."""
         refusal = self._refusal(call)
         if refusal:
             raise AccessDeniedException(refusal)
-        return await inner(call)
+        return inner(call)
 
     def explain(self, call: Call) -> Decided:
         """Everything that the call asks for and what is decided on each, whatever the first ones say."""

@@ -92,6 +92,14 @@ class LimitTable:
             found = self._found[bucket] = self._resolve(bucket)
         return found
 
+    def holder(self, bucket: Bucket, quota: str) -> QuotaLimit | None:
+        """What was set, and is the limit of a bucket for one of `quotas.NAMES`; None where nothing was."""
+        for names in product(*((name, ANY) for name in bucket)):
+            place = (names[0], names[1], names[2], names[3], quota)
+            if place in self._set:
+                return QuotaLimit(*place, self._set[place])
+        return None
+
     def _resolve(self, bucket: Bucket) -> Resolved:
         told = quotas.defaults(bucket.model, bucket.kind, bucket.region)
         rpm, rpm_origin = self._one(bucket, "rpm", told.rpm)
@@ -100,11 +108,9 @@ class LimitTable:
         return Resolved(Limits(rpm, tpm, tpd), (rpm_origin, tpm_origin, tpd_origin), bucket.key)
 
     def _one(self, bucket: Bucket, quota: str, default: int | None) -> tuple[int | None, Origin]:
-        if self._set:
-            for names in product(*((name, ANY) for name in bucket)):
-                place = (names[0], names[1], names[2], names[3], quota)
-                if place in self._set:
-                    return self._set[place], "set"
+        held = self.holder(bucket, quota) if self._set else None
+        if held is not None:
+            return held.value, "set"
         return default, "none" if default is None else "default"
 
 

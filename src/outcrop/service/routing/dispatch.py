@@ -27,10 +27,12 @@ from outcrop.errors import (
     ThrottlingException,
     ValidationException,
 )
+from outcrop.service import fault_log
 from outcrop.service.call import Call, Counted, Outcome
 from outcrop.service.routing.choosing import able, ordered
 from outcrop.service.routing.health import DESTINATIONS_OWN, Attempt, Health, Standing
 from outcrop.service.routing.places import Destination, Fleet, Place
+from outcrop.store.calls import Contact
 from outcrop.wire import messages_reply
 
 # When all fail, the caller gets the one that tells most of what to do: come back later, and when; try again;
@@ -80,7 +82,7 @@ class Dispatcher:
         self._fleet = fleet
         self._monotonic = monotonic
         self._randomness = randomness
-        self._health = {place.name: Health(place, randomness) for place in fleet.places}
+        self._health = {place.name: Health(place, randomness, _Told(place.name)) for place in fleet.places}
 
     async def answer(self, call: Call, question: Question) -> Outcome:
         """The first answer that a candidate gives.
@@ -92,14 +94,14 @@ class Dispatcher:
         failed: list[tuple[Destination, Fault]] = []
         while left:
             chosen, left = self._choice(left, question)
-            call.contacted.append(chosen.region)
+            place = chosen.place
+            call.contacted.append(Contact(place.name, chosen.region, place.simulated))
             try:
-                answer = await self._asked(chosen, question)
+                answer = await self._asked(chosen, call, question, others=bool(left))
             except DESTINATIONS_OWN as fault:
                 failed.append((chosen, fault))
             else:
-                place = chosen.place
-                return Outcome(answer, chosen.region, place.engine.name, place.regions is None)
+                return Outcome(answer, chosen.region, place.engine.name, place.simulated)
         raise _most_telling(failed)
 
     async def count(self, call: Call, question: Question) -> Counted:
@@ -111,14 +113,17 @@ class Dispatcher:
         failed: list[tuple[Destination, Fault]] = []
         while left:
             chosen, left = self._choice(left, question)
-            call.contacted.append(chosen.region)
-            engine = chosen.place.engine
+            place = chosen.place
+            call.contacted.append(Contact(place.name, chosen.region, place.simulated))
             try:
-                tokens = await engine.count(question)
+                tokens = await place.engine.count(question)
             except (*DESTINATIONS_OWN, ValidationException) as fault:
                 failed.append((chosen, fault))
+                # that one is full, or can't count, is seen by every count: nothing worth a line
+                if left and not isinstance(fault, ThrottlingException | ValidationException):
+                    _say_failed(chosen, fault, call)
             else:
-                return Counted(tokens, chosen.region, engine.name, chosen.place.regions is None)
+                return Counted(tokens, chosen.region, place.engine.name, place.simulated)
         raise _most_telling(failed)
 
     def states(self) -> tuple[PlaceState, ...]:
@@ -143,8 +148,11 @@ class Dispatcher:
         chosen, *others = ordered(left, self._health, question, self._monotonic(), self._randomness)
         return chosen, others
 
-    async def _asked(self, chosen: Destination, question: Question) -> Answer:
-        """One destination's answer; of a stream, the first events are here."""
+    async def _asked(self, chosen: Destination, call: Call, question: Question, *, others: bool) -> Answer:
+        """One destination's answer; of a stream, the first events are here.
+
+        `others` is whether another is asked where it fails.
+        """
         health = self._health[chosen.place.name]
         attempt = health.begin(
             question.model.id, question.stream, question.body.get("max_tokens", 0), self._monotonic()
@@ -160,6 +168,8 @@ class Dispatcher:
             attempt.succeeded()
         except BaseException as error:  # it is over, whatever ended it, and it is raised again
             _end(attempt, error, self._monotonic())
+            if others and attempt.news and isinstance(error, DESTINATIONS_OWN):
+                _say_failed(chosen, error, call)
             if isinstance(error, ModelStreamErrorException):  # no stream has begun
                 raise _as_whole(error) from error
             raise
@@ -177,6 +187,26 @@ class Dispatcher:
         attempt.answers(self._monotonic())
         tally = messages_reply.Tally() if counts else None
         return Stream(_Following(events, iterator, first, attempt, self._monotonic, tally))
+
+
+class _Told:
+    """What a place's health tells: it goes to the log, so that an operator sees who is missing."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def out(self, seconds: float, last: str) -> None:
+        """It is left out for that long, after that failure."""
+        fault_log.say(f"engine {self._name} is left out for {seconds:.0f} s", last)
+
+    def back(self) -> None:
+        """It answers again."""
+        fault_log.say(f"engine {self._name} is back")
+
+
+def _say_failed(failed: Destination, fault: Fault, call: Call) -> None:
+    where = f"engine {failed.place.name} in {failed.region}"
+    fault_log.warn(f"{where} has failed, and another is asked", fault, call.request_id)
 
 
 def _end(attempt: Attempt, error: BaseException, now: float) -> None:

@@ -15,7 +15,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 from outcrop.errors import (
     Fault,
@@ -74,6 +74,16 @@ class Standing(IntEnum):
     OUT = 3
 
 
+class Listener(Protocol):
+    """Who hears how a place's standing changes."""
+
+    def out(self, seconds: float, last: str) -> None:
+        """It is left out for that long, after that failure."""
+
+    def back(self) -> None:
+        """It is asked again like any other."""
+
+
 class Minute:
     """What was used in the last 60 seconds, to the second, of limits of requests and of tokens (0: none)."""
 
@@ -117,12 +127,15 @@ class Minute:
 class Health:
     """One place's. Every call of it is an `Attempt`, which tells it what came of it."""
 
-    def __init__(self, place: Place, randomness: Callable[[], float]) -> None:
+    def __init__(
+        self, place: Place, randomness: Callable[[], float], listener: Listener | None = None
+    ) -> None:
         self.in_flight = 0
         self.promised = 0
         self.last = ""
         self.counts_tokens = place.tokens_per_minute > 0
         self._randomness = randomness
+        self._listener = listener
         self._concurrent = place.concurrent
         limited = place.requests_per_minute or place.tokens_per_minute
         self._minute = Minute(place.requests_per_minute, place.tokens_per_minute) if limited else None
@@ -226,6 +239,8 @@ class Health:
             self._out = False
             self._back_since = now
             self._in_a_row = self._recent = self._seen = 0
+            if self._listener is not None:
+                self._listener.back()
 
     def succeeded(self) -> None:
         """An answer came to its end."""
@@ -236,9 +251,11 @@ class Health:
         """It failed with something of `DESTINATIONS_OWN`, or with a bug."""
         self.last = f"{fault.name}: {fault.reason or fault.text}"
         if isinstance(fault, ResourceNotFoundException):
+            attempt.news = attempt.model not in self._barred
             self._barred[attempt.model] = (now + _ABSENT, Standing.OUT)
         elif (wait := self._wait(fault)) is not None:
             self._lives(attempt, now)  # or it could not say so
+            attempt.news = attempt.model not in self._barred  # what it has answered since is in it no more
             self._barred[attempt.model] = (now + min(wait, _BELIEVED), Standing.FULL)
         else:
             self._failed(attempt, now)
@@ -280,6 +297,8 @@ class Health:
         self._times_out += 1
         self._out = True
         self._out_since, self._out_until = now, now + self._jittered(seconds)
+        if self._listener is not None:
+            self._listener.out(self._out_until - now, self.last)
 
     def _jittered(self, seconds: float) -> float:
         """Up to a fifth longer, so that many endpoints do not come back to one place at once."""
@@ -287,9 +306,12 @@ class Health:
 
 
 class Attempt:
-    """One call of one place. Exactly one of `succeeded`, `failed`, `abandoned` counts: the first."""
+    """One call of one place. Exactly one of `succeeded`, `failed`, `abandoned` counts: the first.
 
-    __slots__ = ("_felt", "_health", "_open", "began", "model", "promised", "stream", "trial")
+    `news` is whether its failure was not to be expected: not of one that is full, and was before.
+    """
+
+    __slots__ = ("_felt", "_health", "_open", "began", "model", "news", "promised", "stream", "trial")
 
     def __init__(
         self, health: Health, model: str, stream: bool, promised: int, trial: bool, began: float
@@ -300,6 +322,7 @@ class Attempt:
         self.promised = promised
         self.trial = trial
         self.began = began
+        self.news = True
         self._open = True
         self._felt = False
 
