@@ -817,7 +817,7 @@ class TestBombs:
         assert (answered, status) == (status, answered), reply[:200]
         assert headers["x-amzn-requestid"]
         assert json.loads(reply)
-        assert took < many(3, 1.5)  # the machine may be shared
+        assert took < many(10, 1.5)  # the machine may be shared: here it only has to end
 
 
 # --- who sends anything at all ------------------------------------------------------------------------------
