@@ -98,7 +98,7 @@ def main() -> int:
     _RESULTS.mkdir(exist_ok=True)
     (_RESULTS / f"{now:%Y-%m-%d-%H%M%S}.md").write_text(text, encoding="utf-8")
     print(text)
-    missed = [row.what for row in report.goals(results) if row.met is False]
+    missed = [row.what for row in report.goals(results, timings) if row.met is False]
     return 1 if arguments.check and missed else 0
 
 

@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 from botocore.eventstream import EventStreamBuffer
 
-from bench import samples
+from bench import decisions, samples
 from bench.peers import signed_head
 from bench.samples import DELTAS, REGION, Pattern
 from outcrop.catalog import Catalog
@@ -34,12 +34,13 @@ _PADDING: Final = b"abcdefghijklmnopqrstuvwxyzABCD"
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """µs of one step: ours, and the library's where there is one to compare with."""
+    """µs of one step: ours, the library's where there is one to compare with, and ours at most."""
 
     name: str
     ours: float
     peer_name: str = ""
     peer: float | None = None
+    goal: float | None = None
 
 
 def timings(rounds: int) -> list[Timing]:
@@ -56,7 +57,10 @@ def timings(rounds: int) -> list[Timing]:
     def timed(step: Callable[[], Any], each: int = 1) -> float:
         return median(_per_call(step) for _ in range(rounds)) / each
 
+    with decisions.rows() as rows:
+        decided = [Timing(row.name, timed(row.step), goal=row.goal) for row in rows]
     return [
+        *decided,
         Timing(
             "SigV4: verify 1 KB",
             timed(lambda: _verify(head, body)),

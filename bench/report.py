@@ -35,7 +35,7 @@ class Row(msgspec.Struct, frozen=True):
         return self.value <= self.goal if self.sense == "at most" else self.value >= self.goal
 
 
-def goals(results: Results) -> list[Row]:
+def goals(results: Results, timings: Sequence[Timing] = ()) -> list[Row]:
     """Every goal with its figure; a goal without the peer it needs has none."""
     start = results.starts.get("outcrop, scripted")
     return [
@@ -84,6 +84,11 @@ def goals(results: Results) -> list[Row]:
         ),
         Row("memory, scripted engine", results.idle.get("outcrop, scripted"), 80, "at most", _MiB),
         Row("1,000 open streams add", results.open_streams, 100, "at most", _MiB),
+        *(
+            Row(timing.name, timing.ours, timing.goal, "at most", "µs")
+            for timing in timings
+            if timing.goal is not None
+        ),
         *_client_goals(results),
     ]
 
@@ -150,7 +155,7 @@ def render(
         f"# Bench, {when:%Y-%m-%d %H:%M} UTC",
         _versions(results, plan, machine, load),
         "## Goals",
-        _goal_table(goals(results)),
+        _goal_table(goals(results, timings)),
     ]
     if results.samples:
         parts += ["## Traffic", _traffic_table(results)]

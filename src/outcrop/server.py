@@ -170,6 +170,7 @@ class _Exchange:
 
     def __init__(self, task: asyncio.Task[Any], receive: Receive, send: Send, limits: Limits) -> None:
         self._task = task
+        self._loop = task.get_loop()
         self._receive = receive
         self._send = send
         self._limits = limits
@@ -203,12 +204,12 @@ class _Exchange:
                 raise ValidationException("The request body arrives in too many pieces.")
             if size == self._length:
                 self._body_ended = True
-        self._watch_timer = asyncio.get_running_loop().call_later(_UNWATCHED, self._watch_client)
+        self._watch_timer = self._loop.call_later(_UNWATCHED, self._watch_client)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _read_piece(self) -> bytes:
         # `asyncio.timeout` by hand: this is once a request, and costs a third
-        timer = asyncio.get_running_loop().call_later(self._limits.body, self._body_stalled)
+        timer = self._loop.call_later(self._limits.body, self._body_stalled)
         try:
             message = await self._receive()
         except asyncio.CancelledError:
@@ -235,6 +236,8 @@ class _Exchange:
 
     async def discard_body(self) -> None:
         """Read and drop what the client still sends, so that it is ready to read the reply; within bounds."""
+        if self._body_ended:
+            return
         left = _DISCARD_LIMIT
         deadline = asyncio.get_running_loop().time() + self._limits.body
         with contextlib.suppress(RequestTimeoutException, SerializationException):

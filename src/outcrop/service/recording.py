@@ -63,6 +63,12 @@ class Recorder:
             self._log.add(_record(call, None, None, InternalServerException(), cut=False))
 
 
+def _narrowed(call: Call) -> tuple[str, ...] | None:
+    """The regions left to a call, None where a binding took none: the thirty of a global one say nothing."""
+    whole = call.target is not None and call.regions == call.target.destinations(call.region)
+    return None if whole else call.regions
+
+
 def _record(
     call: Call, outcome: Outcome | Counted | None, tokens: Tokens | None, fault: Fault | None, *, cut: bool
 ) -> CallRecord:
@@ -79,7 +85,7 @@ def _record(
         region=call.region,
         status="failed" if fault is not None else "cut" if cut else "answered",
         profile="" if target is None or target.profile is None else target.profile.id,
-        allowed=call.regions,
+        allowed=_narrowed(call),
         contacted=tuple(call.contacted),
         destination="" if outcome is None else outcome.region,
         engine="" if outcome is None else outcome.engine,

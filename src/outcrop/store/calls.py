@@ -62,10 +62,10 @@ class CallRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     `received` is in epoch seconds. `principal` is the caller's ARN, `owner` that of the user or role whose
     policies counted, `key` the access key id or API key's name. `model_id` is the id as it was asked for, and
     `profile` the id of the inference profile it meant, "" for none. `region` is the source region, `allowed`
-    every region the call might have been sent to. `contacted` are its sendings, one after the other; the last
-    one's region is the `destination` where it was answered, "" where it was not; `simulated` is of that one.
-    `engine` is the answering engine's own name. Tokens are None when nobody told. `status` is `answered`,
-    `failed` or `cut` (the client left), and `error` AWS's name of it.
+    the regions that bindings left of those of its id, None where they left all. `contacted` are its
+    sendings, one after the other; the last one's region is the `destination` where it was answered, "" where
+    it was not; `simulated` is of that one. `engine` is the answering engine's own name. Tokens are None when
+    nobody told. `status` is `answered`, `failed` or `cut` (the client left), and `error` AWS's name of it.
     """
 
     request_id: str
@@ -79,7 +79,7 @@ class CallRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     region: str
     status: str
     profile: str = ""
-    allowed: tuple[str, ...] = ()
+    allowed: tuple[str, ...] | None = None
     contacted: tuple[Contact, ...] = ()
     destination: str = ""
     engine: str = ""

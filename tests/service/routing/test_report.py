@@ -219,7 +219,8 @@ def test_a_call_outside_of_its_allowed_set_is_found():
 def test_an_attempt_that_failed_outside_is_found_though_the_answer_came_from_inside():
     record = forged(contacted=(Contact("a", "us-east-1"), Contact("a", "eu-west-1")))
     region, text = why(record)
-    assert (region, text) == ("us-east-1", f"the call was allowed {', '.join(EUROPE)}")
+    assert region == "us-east-1"
+    assert text.endswith(f"called from eu-west-1 runs in {', '.join(EUROPE)}")
 
 
 def test_a_call_outside_of_its_profiles_routes_is_found_whatever_it_was_allowed():

@@ -112,7 +112,7 @@ def _sent(record: CallRecord) -> list[tuple[Route, bool]]:
 
 def _why_outside(catalog: Catalog, record: CallRecord, region: str, bound: frozenset[str] | None) -> str:
     """What a sending broke; "" where it was allowed."""
-    if region not in record.allowed:
+    if record.allowed is not None and region not in record.allowed:
         return f"the call was allowed {', '.join(record.allowed) or 'no region'}"
     profile = catalog.profile(record.profile) if record.profile else None
     if record.profile and profile is None:
