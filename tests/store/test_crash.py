@@ -91,7 +91,9 @@ def test_records_of_calls_are_there_once_they_were_flushed(tmp_path: Path) -> No
             numbers = [int(each.request_id) for each in found]
             assert numbers == sorted(set(numbers))
             assert {number for number in written if number >= forgotten} <= set(numbers)
-            assert set(numbers) <= {number for number in (*written, *begun) if number >= surely_forgotten}
+            # records go with those they were written with, which are fewer than 40
+            kept = {number for number in (*written, *begun) if number > surely_forgotten - 40}
+            assert set(numbers) <= kept
             part = store.snapshot().get(Part, "calls/0")
             changes = int(part.filling) + 1 if part else 0
             assert changes in {len(told.done), len(told.done) + bool(told.begun)}

@@ -406,3 +406,31 @@ def test_a_fork_waits_for_the_changes_of_other_threads(path: Path) -> None:
         thread.join()
         assert forks > 0
         assert len(store.snapshot().all(Stone)) == 50
+
+
+def test_what_another_acknowledged_shows_at_once_and_what_it_could_not_within_a_second(path: Path) -> None:
+    now = [1000.0]
+    with closing(SqliteStore(path, clock=lambda: now[0])) as store, closing(SqliteStore(path)) as other:
+        other.change(put(Fruit("apple")))
+        assert names(store.snapshot()) == ["apple"]
+        for number in range(3):
+            other.change(put(Fruit(f"fruit {number}")))
+            assert f"fruit {number}" in names(store.snapshot())
+        # as if it had been killed between the change and its acknowledgement
+        other._watermark.raise_to = lambda *_: None  # type: ignore[method-assign]
+        other.change(put(Fruit("pear")))
+        now[0] += 1.1
+        assert "pear" in names(store.snapshot())
+
+
+def test_a_mark_that_was_replaced_is_looked_at_within_a_second(path: Path) -> None:
+    now = [1000.0]
+    with closing(SqliteStore(path, clock=lambda: now[0])) as store, closing(SqliteStore(path)) as other:
+        other.change(put(Fruit("apple")))
+        store.snapshot()
+        Path(f"{path}-seen").unlink()  # as one does who has restored a copy
+        other.change(put(Fruit("pear")))
+        now[0] += 1.1
+        assert names(store.snapshot()) == ["apple", "pear"]
+        other.change(put(Fruit("plum")))
+        assert names(store.snapshot()) == ["apple", "pear", "plum"]

@@ -8,7 +8,11 @@ take the last seconds.
 
 from __future__ import annotations
 
+import hashlib
+import heapq
+import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -23,26 +27,19 @@ import msgspec
 
 from outcrop.errors import OutcropError
 from outcrop.store.database import PATIENCE, Database, damaged, translated
-from outcrop.store.sqlite import digest
 
 log = logging.getLogger("outcrop.store")
 
 _GATHER: Final = 0.1  # seconds in which records come together, for one write
 _RETRY: Final = 1.0  # seconds between two attempts at a disk that failed
 _BATCH: Final = 1000  # records a write, so that no other writer waits for long
-_PAGE: Final = 500  # records a read or a removal
+_PAGE: Final = 50  # rows a read or a removal
+_FOREVER: Final = 1e12  # seconds: no call is received that late
 _LIMIT: Final = 20_000  # records held in memory while the disk fails: some 20 MB
 _LONGEST_CLOSE: Final = 15.0  # seconds
 
 
-# The rows as JSON, but for the records: those come one behind the other in a blob, and a row says where its
-# own begins, and how long it is. As texts within the JSON, SQLite would parse and copy them several times.
-_INSERT: Final = (
-    "INSERT INTO calls (received, account, owner, digest, value) SELECT"
-    " json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),"
-    " json_extract(value, '$[3]'),"
-    " CAST(substr(?2, json_extract(value, '$[4]'), json_extract(value, '$[5]')) AS TEXT) FROM json_each(?1)"
-)
+_INSERT: Final = "INSERT INTO calls (first, last, records, value, digest) VALUES (?, ?, ?, ?, ?)"
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -159,49 +156,73 @@ class CallLog:
     ) -> Iterator[CallRecord]:
         """The records received from `since` on and before `until`, in that order, those just added too.
 
-        They are read some hundred at a time, so a reader holds nobody up. Raises OutcropError for a damaged
+        They are read a few rows at a time, so a reader holds nobody up. Raises OutcropError for a damaged
         file.
         """
-        self.flush()
-        after, last = (-1 if since is None else _micros(since)), -1
-        end = 1 << 62 if until is None else _micros(until)
-        while True:
-            with self._reader.lock, translated(self._path):
-                rows = self._reader.connection.execute(
-                    "SELECT received, seq, account, owner, value, digest FROM calls"
-                    " WHERE (received, seq) > (?, ?) AND received < ?"
-                    " AND account = coalesce(?, account) AND owner = coalesce(?, owner)"
-                    " ORDER BY received, seq LIMIT ?",
-                    (after, last, end, account, owner, _PAGE),
-                ).fetchall()
-            yield from (self._record(*row) for row in rows)
-            if len(rows) < _PAGE:
-                return
-            after, last = rows[-1][:2]
+        begin, end = -math.inf if since is None else since, math.inf if until is None else until
+        for record in self._in_order(begin, end):
+            if (
+                begin <= record.received < end
+                and account in (None, record.account)
+                and owner in (None, record.owner)
+            ):
+                yield record
 
     def forget(self, before: float) -> int:
         """Remove the records received before that time; how many they were. Raises OutcropError.
 
-        It goes in small steps, and others write in between.
+        Records go with those that they were written with, once all of them are older. It goes in small steps,
+        and others write in between.
         """
-        removed, step = 0, _PAGE
-        while step == _PAGE:
+        removed: int = 0
+        while True:
             with self._writer.lock, translated(self._path):
-                step = self._writer.connection.execute(
-                    "DELETE FROM calls WHERE seq IN"
-                    " (SELECT seq FROM calls WHERE received < ? ORDER BY received LIMIT ?)",
+                gone = self._writer.connection.execute(
+                    "DELETE FROM calls WHERE seq IN (SELECT seq FROM calls WHERE first < ?1 AND last < ?1"
+                    " LIMIT ?2) RETURNING records",
                     (_micros(before), _PAGE),
-                ).rowcount
-            removed += step
+                ).fetchall()
+            removed += sum(number for (number,) in gone)
+            if len(gone) < _PAGE:
+                return removed
             time.sleep(0)  # a thread that waits for the lock gets it
-        return removed
 
-    def _record(
-        self, received: int, seq: int, account: str, owner: str, value: str, found: int
-    ) -> CallRecord:
-        if digest(received, account, owner, value) != found:
-            raise damaged(self._path, f"the record of call number {seq} is not as it was written")
-        return msgspec.json.decode(value, type=CallRecord)
+    def _in_order(self, begin: float, end: float) -> Iterator[CallRecord]:
+        """All records of the rows that reach into that time, by when they were received.
+
+        Rows overlap: an answer may take minutes, and its call is recorded when it ends. A row's records wait
+        until no later row can hold an earlier one.
+        """
+        waiting: list[tuple[float, int, CallRecord]] = []
+        count = itertools.count()
+        for first, records in self._rows(begin, end):
+            while waiting and _micros(waiting[0][0]) < first:
+                yield heapq.heappop(waiting)[2]
+            for record in records:
+                heapq.heappush(waiting, (record.received, next(count), record))
+        while waiting:
+            yield heapq.heappop(waiting)[2]
+
+    def _rows(self, begin: float, end: float) -> Iterator[tuple[int, list[CallRecord]]]:
+        """The rows by their first record, each with that one's time and all its records."""
+        self.flush()
+        bounds = (_micros(max(begin, 0)), _micros(min(end, _FOREVER)))
+        first, seq = -1, -1
+        while True:
+            with self._reader.lock, translated(self._path):
+                rows = self._reader.connection.execute(
+                    "SELECT first, seq, last, records, value, digest FROM calls"
+                    " WHERE (first, seq) > (?, ?) AND last >= ? AND first < ? ORDER BY first, seq LIMIT ?",
+                    (first, seq, *bounds, _PAGE),
+                ).fetchall()
+            for first, seq, last, number, value, found in rows:
+                if not isinstance(value, bytes) or _digest(first, last, number, value) != found:
+                    raise damaged(
+                        self._path, f"the records of calls in row {seq} are not as they were written"
+                    )
+                yield first, msgspec.json.decode(value, type=list[CallRecord])
+            if len(rows) < _PAGE:
+                return
 
     # ── the thread that writes ────────────────────────────────────────────────────────────────────
 
@@ -252,9 +273,7 @@ class CallLog:
                 with self._writer.lock:
                     self._writer.check_in_place()
                     with translated(self._path):
-                        # One statement, because each gives up the interpreter's lock: in a busy process a
-                        # transaction of many would hold the database while it waits for its turn each time.
-                        self._writer.connection.execute(_INSERT, self._rows(batch))
+                        self._writer.connection.execute(_INSERT, self._row(batch))
                 del self._unwritten[: len(batch)]
         except OutcropError as error:
             self._writer.let_go()
@@ -266,31 +285,41 @@ class CallLog:
         else:
             self._failing = False
 
-    def _rows(self, batch: list[CallRecord]) -> tuple[str, bytes]:
+    def _row(self, batch: list[CallRecord]) -> tuple[int, int, int, bytes, int]:
         """What `_INSERT` takes."""
-        rows, values = [], bytearray()
-        for record in batch:
-            try:
-                *columns, value = _row(record)
-            except ValueError as error:  # text that is not Unicode; a time that is none
-                self._lose(1)
-                log.warning(
-                    "the record of call %r can't be written and is lost: %s", record.request_id, error
-                )
-            else:
-                rows.append((*columns, len(values) + 1, len(value)))
-                values += value
-        return msgspec.json.encode(rows).decode(), bytes(values)
+        try:
+            return _row(batch)
+        except (
+            ValueError
+        ):  # text that is not Unicode, or a time that is none: one of them takes no other along
+            return _row([record for record in batch if self._is_sound(record)])
+
+    def _is_sound(self, record: CallRecord) -> bool:
+        try:
+            _row([record])
+        except ValueError as error:
+            self._lose(1)
+            log.warning("the record of call %r can't be written and is lost: %s", record.request_id, error)
+            return False
+        return True
 
     def _lose(self, number: int) -> None:
         with self._state:
             self.lost += number
 
 
-def _row(record: CallRecord) -> tuple[int, str, str, int, bytes]:
-    received, value = _micros(record.received), msgspec.json.encode(record)
-    total = digest(received, record.account, record.owner, value.decode())
-    return received, record.account, record.owner, total, value
+def _row(batch: list[CallRecord]) -> tuple[int, int, int, bytes, int]:
+    """Some records as one row. Of none it is a row of the epoch."""
+    times = [record.received for record in batch] or [0.0]
+    first, last, value = _micros(min(times)), _micros(max(times)), msgspec.json.encode(batch)
+    return first, last, len(batch), value, _digest(first, last, len(batch), value)
+
+
+def _digest(first: int, last: int, number: int, value: bytes) -> int:
+    """56 bits over a row: what it is checked by."""
+    found = hashlib.blake2b(f"{first} {last} {number} ".encode(), digest_size=7)
+    found.update(value)
+    return int.from_bytes(found.digest(), "big")
 
 
 def _micros(seconds: float) -> int:

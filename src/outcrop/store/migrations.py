@@ -34,12 +34,13 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "INSERT INTO meta VALUES (1, 0, 0, 18113583817123853)",
     ),
     (
-        # `received` is in microseconds since the epoch; `value` is the whole record.
+        # A row holds the records that were written together, as a JSON array: a row for each of them costs
+        # four times as much. `first` and `last` are when they were received, in microseconds since the epoch.
         """CREATE TABLE calls (
-               seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, account TEXT NOT NULL, owner TEXT NOT NULL,
-               value TEXT NOT NULL, digest INTEGER NOT NULL
+               seq INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL,
+               records INTEGER NOT NULL, value BLOB NOT NULL, digest INTEGER NOT NULL
            )""",
-        "CREATE INDEX calls_by_time ON calls (received)",
+        "CREATE INDEX calls_by_time ON calls (first)",
     ),
 )
 

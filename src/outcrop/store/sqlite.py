@@ -63,6 +63,7 @@ class SqliteStore:
         self._reader = Database(path, durable=False, patience=patience)
         self._watermark = Watermark(Path(f"{path}-seen"))
         self._known = _Snapshot(self._path, -1, {})
+        self._marked = b""
         # the connection and its data_version when `_known` was read: another one counts otherwise
         self._seen: tuple[sqlite3.Connection | None, int] = None, 0
         self._look_at = 0.0
@@ -77,9 +78,15 @@ class SqliteStore:
         reader = self._reader
         with reader.lock:
             now = self._clock()
-            if not self._look_at - _LOOK_EVERY <= now < self._look_at:  # the clock may have been set back
+            if self._look_at - _LOOK_EVERY <= now < self._look_at:  # the clock may have been set back
+                marked = self._watermark.look()
+                if marked and marked == self._marked:
+                    return self._known
+            else:
+                # a change that its writer could not acknowledge shows now, at the latest
                 reader.check_in_place()
-                self._look_at = now + _LOOK_EVERY
+                self._watermark.watch()
+                self._look_at, marked = now + _LOOK_EVERY, self._watermark.look()
             try:
                 # grows when another connection has written, and costs less than any look at a table
                 connection = reader.connection
@@ -87,6 +94,7 @@ class SqliteStore:
                 if seen != self._seen:
                     self._catch_up(connection)
                     self._seen = seen
+                self._marked = marked  # from before the state was read
             except BROKEN:
                 reader.let_go()
                 with translated(self._path):
@@ -114,6 +122,8 @@ class SqliteStore:
         """Let go of files. Idempotent."""
         self._writer.close()
         self._reader.close()
+        with self._reader.lock:
+            self._watermark.close()
 
     def _open(self) -> None:
         self._writer.connection  # noqa: B018 - what is wrong with the file shows now

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,6 +32,32 @@ class Watermark:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._watched = -1
+
+    def look(self) -> bytes:
+        """What the file says now, "" while it is not watched. One system call: a quarter of asking SQLite.
+
+        Whoever waits for a change to be acknowledged finds that it differs from what it was before.
+        """
+        return os.pread(self._watched, _SIZE, 0) if self._watched >= 0 else b""
+
+    def watch(self) -> None:
+        """Begin to watch the file, or the one that has taken its place. To be called now and then."""
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            self.close()
+            return
+        if self._watched < 0 or not os.path.samestat(os.fstat(self._watched), there):
+            self.close()
+            with suppress(OSError):
+                self._watched = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Watch no more. Idempotent."""
+        watched, self._watched = self._watched, -1
+        if watched >= 0:
+            os.close(watched)
 
     def read(self) -> Mark:
         """The last change acknowledged; number 0 when the file is not there. Raises OutcropError."""
