@@ -44,6 +44,7 @@ def test_whoever_leaves_before_the_turn_comes_changes_nothing():
         await asyncio.to_thread(store.began.wait, 5)
         first.cancel()
         second.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)  # a cancellation takes a turn of the loop
         store.lock.set()
         assert await change(store, lambda _: 3) == 3
         assert store.done == [1, 3]  # what had begun is done, whoever waits for it

@@ -1,4 +1,4 @@
-"""Bedrock API keys: what is inside a bearer token, and how to make one. Knows no key file and no clock.
+"""Bedrock API keys: what is inside a bearer token, and how to make one. Knows no keys and no clock.
 
     long-term    ABSK + base64 of  BedrockAPIKey-<id>-at-<account>[+N]:<secret>
     short-term   bedrock-api-key- + base64 of a signed URL without its scheme:
