@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from outcrop.config import Data, Engine, Local, Messages, Placed, Scripted, Secret, Settings
-from outcrop.engine.configured import configured, configured_fleet
+from outcrop.engine.configured import configured_fleet
 from outcrop.errors import ConfigError, OutcropError
+
+
+def configured(settings, env=MappingProxyType({})):
+    """The one engine of `[engine]`."""
+    (place,) = configured_fleet(settings, env)
+    return place.engine
 
 
 def test_a_messages_engine_is_named_after_where_it_asks():

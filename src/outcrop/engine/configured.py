@@ -42,15 +42,6 @@ def configured_fleet(
     return places
 
 
-def configured(
-    settings: Settings,
-    env: Mapping[str, str] = os.environ,
-    progress: Callable[[float], None] | None = None,
-) -> Engine:
-    """The engine of `[engine]`, as in `configured_fleet`."""
-    return configured_fleet(settings, env, progress)[0].engine
-
-
 def _made(
     chosen: Placed, folder: Path, env: Mapping[str, str], progress: Callable[[float], None] | None
 ) -> Engine:
