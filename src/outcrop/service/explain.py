@@ -32,6 +32,7 @@ from outcrop.service.iam.context import PASSING
 from outcrop.service.iam.decide import Decision, Request
 from outcrop.service.iam.step import Authoriser, Decided, layers_of
 from outcrop.service.identity import assumed_arn
+from outcrop.service.naming import TEMPORARY
 from outcrop.service.principals import AccessKey, ApiKey, Role, User
 from outcrop.service.profiles import ApplicationProfile
 from outcrop.service.quota.limits import ANY, Bucket, QuotaLimit, table
@@ -47,7 +48,6 @@ from outcrop.wire.operations import BY_NAME
 Verdict: TypeAlias = Literal["yes", "no", "note"]
 
 _SESSION: Final = "explain"  # the session's name where a role is asked about
-_TEMPORARY: Final = "ASIA"  # what a session's access key id begins with, which policies can tell
 _EXAMPLE: Final = Tokens(input=10_000, output=1_000)
 _INVOKE: Final = "bedrock:InvokeModel"  # Converse asks for it, too
 _SHOWN: Final = 4  # resources that are named before "and N more"
@@ -203,7 +203,7 @@ class Explainer:
     def _bindings(self, call: Call, target: Target) -> Finding:
         bindings = self._residency.bindings(call.state, call.principal)
         bound = tuple(f"{binding}." for binding in bindings)
-        if call.principal.key == _TEMPORARY:
+        if call.principal.key == TEMPORARY:
             bound += ("Who takes on the role keeps bindings of their own: these are not known here.",)
         if not bindings:
             text = "Neither endpoint nor account nor caller is bound to regions."
@@ -360,7 +360,7 @@ def caller_named(state: Snapshot, named: str, account: str, now: float) -> Princ
         return Principal(user.arn, user.user_id, user.account, "" if key is None else key.key, user.arn)
     if role is not None:
         arn = assumed_arn(role, session)
-        return Principal(arn, f"{role.role_id}:{session}", role.account, _TEMPORARY, role.arn)
+        return Principal(arn, f"{role.role_id}:{session}", role.account, TEMPORARY, role.arn)
     raise OutcropError(
         f"There is no key, user or role {named!r}.",
         "See `outcrop keys list` and `outcrop users list`. A role is named by its ARN, temporary credentials "

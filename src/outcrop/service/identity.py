@@ -39,6 +39,7 @@ from outcrop.errors import (
     UnrecognizedClientException,
 )
 from outcrop.service.call import Principal
+from outcrop.service.naming import TEMPORARY
 from outcrop.service.principals import AccessKey, ApiKey, Role, User
 from outcrop.store import Reading, Snapshot
 from outcrop.wire import bearer, sigv4
@@ -47,7 +48,6 @@ from outcrop.wire.http import Head
 from outcrop.wire.operations import Operation
 from outcrop.wire.sigv4 import Credentials, Signature
 
-_TEMPORARY: Final = "ASIA"
 _LONGEST_TOKEN: Final = 4096  # a session policy of 2,048 characters that can't be compressed, and the rest
 _MAC: Final = 32  # bytes of HMAC-SHA-256 at the end of a session token
 _NONCE: Final = 12
@@ -170,7 +170,7 @@ class Identity:
         AccessDeniedException when `parent` is temporary itself, UnrecognizedClientException when it is
         unknown.
         """
-        if parent.startswith(_TEMPORARY):
+        if parent.startswith(TEMPORARY):
             raise AccessDeniedException("Cannot call GetSessionToken with session credentials")
         _known_key(state, parent)
         ticket = _Ticket(parent, int(now), int(now) + seconds, _checked(randomness))
@@ -198,7 +198,7 @@ class Identity:
         signature = sigv4.parse(head)
         if signature is None:
             raise MissingAuthenticationTokenException
-        if not signature.access_key.startswith(_TEMPORARY):
+        if not signature.access_key.startswith(TEMPORARY):
             return Origin(signature.access_key)
         _, ticket = _open(self._secrets.session_secret(state), signature.token)
         taken = (*ticket.via, ticket.role) if ticket.role else ()
@@ -233,7 +233,7 @@ class Identity:
 
     def _signer(self, signature: Signature, now: float, state: Snapshot) -> tuple[Principal, str]:
         """Whose signature it would be, and the secret it would be made with."""
-        if not signature.access_key.startswith(_TEMPORARY):
+        if not signature.access_key.startswith(TEMPORARY):
             if signature.token:
                 raise UnrecognizedClientException
             key, user = _known_key(state, signature.access_key)
@@ -310,7 +310,7 @@ def _issue(session_secret: bytes, ticket: _Ticket) -> Credentials:
 
 def _derive(session_secret: bytes, payload: bytes, token: str) -> Credentials:
     """The key pair that goes with a token: 16 characters of base32 and 40 of base64, as AWS's look."""
-    access_key = _TEMPORARY + b32encode(_mac(session_secret, b"id", payload)).decode()[:16]
+    access_key = TEMPORARY + b32encode(_mac(session_secret, b"id", payload)).decode()[:16]
     secret = b64encode(_mac(session_secret, b"secret", payload)).decode()[:40]
     return Credentials(access_key, secret, token)
 

@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final, TypeAlias
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -30,7 +29,7 @@ from outcrop.service.profiles import (
 )
 from outcrop.service.targets import listed
 from outcrop.wire.constraints import Constraints
-from outcrop.wire.http import JSON, Reply
+from outcrop.wire.http import Reply, json_reply, query_members
 
 AnyProfile: TypeAlias = Profile | ApplicationProfile
 
@@ -129,8 +128,8 @@ class ControlPlane:
 
     async def list_foundation_models(self, call: Call) -> Reply:
         """The models available in the call's region that pass all filters; AWS has no pages here."""
-        wanted = _model_filters(_query(call))
-        return _reply(
+        wanted = _model_filters(query_members(call.head))
+        return json_reply(
             _ModelList([model for model in self._models(call) if all(want(model) for want in wanted)])
         )
 
@@ -140,12 +139,12 @@ class ControlPlane:
         check_model_identifier(text)
         for model in self._models(call):
             if text in (model.model_id, model.model_arn):
-                return _reply(_ModelDetails(model))
+                return json_reply(_ModelDetails(model))
         raise ResourceNotFoundException("Model not found.")
 
     async def list_inference_profiles(self, call: Call) -> Reply:
         """The profiles of both kinds that can be called from the call's region, in pages of `maxResults`."""
-        query = _query(call)
+        query = query_members(call.head)
         constraints = Constraints()
         limit = constraints.integer("maxResults", query.get("maxResults"), 1, _MAX_RESULTS) or _MAX_RESULTS
         token = query.get("nextToken")
@@ -158,7 +157,7 @@ class ControlPlane:
         start = 0 if token is None else _after(token, kind, profiles)
         page = profiles[start : start + limit]
         more = start + limit < len(profiles)
-        return _reply(
+        return json_reply(
             _ProfileList(
                 [self._shown(profile, call) for profile in page], _token(page[-1].id, kind) if more else ""
             )
@@ -174,7 +173,7 @@ class ControlPlane:
         profile = system or application_profile(call.state, self._catalog, text, account, region)
         if profile is None:
             raise not_found()
-        return _reply(self._shown(profile, call))
+        return json_reply(self._shown(profile, call))
 
     def _models(self, call: Call) -> Iterator[_FoundationModel]:
         """Where a model is available no source lists as a whole: it is where it can be invoked at all."""
@@ -337,12 +336,3 @@ def _bad_token() -> ValidationException:
 def _token(last: str, kind: str | None) -> str:
     """A page's end: the last profile on it, and the filter under which it was listed."""
     return urlsafe_b64encode(f"{kind or ''}/{last}".encode()).decode()
-
-
-def _query(call: Call) -> dict[str, str]:
-    """The query's members; of one given twice, the first."""
-    return {name: values[0] for name, values in parse_qs(call.head.query, keep_blank_values=True).items()}
-
-
-def _reply(value: msgspec.Struct) -> Reply:
-    return Reply(200, {"content-type": JSON}, msgspec.json.encode(value))

@@ -15,6 +15,7 @@ from typing import Final
 from outcrop.errors import OutcropError
 from outcrop.ids import is_account
 
+TEMPORARY: Final = "ASIA"  # what the access key ids of sessions begin with; others have AKIA
 SHORTEST_MAX_SESSION: Final = 3600
 LONGEST_MAX_SESSION: Final = 43_200
 

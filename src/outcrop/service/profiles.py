@@ -29,7 +29,7 @@ from outcrop.service.call import Call, Handler
 from outcrop.store import Reading, Record, Snapshot, Store, Transaction
 from outcrop.wire import profiles as requests
 from outcrop.wire.constraints import Constraints
-from outcrop.wire.http import JSON, Reply
+from outcrop.wire.http import Reply, json_reply
 
 T = TypeVar("T")
 
@@ -198,7 +198,7 @@ class Profiles:
             request=_digest(asked) if asked.token else "",
         )
         made = await self._change(lambda state: self._add(wanted, state))
-        return _reply({"inferenceProfileArn": made.arn, "status": "ACTIVE"}, 201)
+        return json_reply({"inferenceProfileArn": made.arn, "status": "ACTIVE"}, 201)
 
     async def delete_inference_profile(self, call: Call) -> Reply:
         """Take an application profile away, by id or ARN."""
@@ -215,7 +215,7 @@ class Profiles:
             state.delete(ApplicationProfile, profile.key)
 
         await self._change(work)
-        return _reply({})
+        return json_reply({})
 
     async def tag_resource(self, call: Call) -> Reply:
         """Add tags to an application profile, in place of those with the same keys.
@@ -232,7 +232,7 @@ class Profiles:
             state.put(msgspec.structs.replace(profile, tags=merged, updated=self._now()))
 
         await self._change(work)
-        return _reply({})
+        return json_reply({})
 
     async def untag_resource(self, call: Call) -> Reply:
         """Take tags away from an application profile; keys it does not have are passed over."""
@@ -244,12 +244,12 @@ class Profiles:
             state.put(msgspec.structs.replace(profile, tags=left, updated=self._now()))
 
         await self._change(work)
-        return _reply({})
+        return json_reply({})
 
     async def list_tags_for_resource(self, call: Call) -> Reply:
         """The tags of an application profile, in the order they were given."""
         tags = self._tagged(call.state, call, requests.listing(call.body)).tags
-        return _reply({"tags": [{"key": key, "value": value} for key, value in tags.items()]})
+        return json_reply({"tags": [{"key": key, "value": value} for key, value in tags.items()]})
 
     def _add(self, wanted: ApplicationProfile, state: Transaction) -> ApplicationProfile:
         place = wanted.account, wanted.region
@@ -357,7 +357,3 @@ def _digest(asked: requests.Creation) -> str:
 
 def _too_many_tags(resource: str) -> TooManyTagsException:
     return TooManyTagsException(f"A resource can have at most {MOST_TAGS} tags.", resource=resource)
-
-
-def _reply(value: Mapping[str, object], status: int = 200) -> Reply:
-    return Reply(status, {"content-type": JSON}, msgspec.json.encode(value))

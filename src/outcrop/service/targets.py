@@ -26,11 +26,11 @@ _APPLICATION: Final = ":application-inference-profile/"
 # Recorded. It answers all that is not a model here: malformed, unknown, a prefix the model does not have, a
 # profile not offered from the caller's region, an ARN of another region, an application profile's short id
 # (the last three: reports of users).
-_INVALID = "The provided model identifier is invalid."
+INVALID = "The provided model identifier is invalid."
 # Recorded.
 _NO_COUNTING = "The provided model doesn't support counting tokens."
 # Quoted in many reports.
-_END_OF_LIFE = (
+END_OF_LIFE = (
     "This model version has reached the end of its life. "
     "Please refer to the AWS documentation for more details."
 )
@@ -72,7 +72,7 @@ class Targets:
         """
         made = call.state.get(ApplicationProfile, arn)
         if made is None or made.region != call.region or made.account != call.principal.account:
-            raise ValidationException(_INVALID)
+            raise ValidationException(INVALID)
         copied = made.profile or made.model
         target = resolve(self._catalog, copied, made.region, call.today, "refuse", made.account)
         return Target(target.model, target.profile, arn)
@@ -98,9 +98,9 @@ def resolve(
     model = catalog.model(asked.base)
     profile = catalog.profile(asked.profile)
     if model is None or (asked.scope and (profile is None or region not in profile.routes)):
-        raise ValidationException(_INVALID)
+        raise ValidationException(INVALID)
     if catalog.ended(model, today):
-        raise ResourceNotFoundException(_END_OF_LIFE)
+        raise ResourceNotFoundException(END_OF_LIFE)
     if profile is None and region not in model.on_demand:
         profile = catalog.regional(model, region) if bare_model_id == "regional" else None
         if profile is None:
@@ -122,9 +122,9 @@ def resolve_for_count(catalog: Catalog, text: str, region: str, today: date) -> 
         raise ValidationException(_NO_COUNTING)
     model = catalog.model(asked.base)
     if model is None or not catalog.inference_types(model, region):
-        raise ValidationException(_INVALID)
+        raise ValidationException(INVALID)
     if catalog.ended(model, today):
-        raise ResourceNotFoundException(_END_OF_LIFE)
+        raise ResourceNotFoundException(END_OF_LIFE)
     if "count_tokens" not in model.features:
         raise ValidationException(_NO_COUNTING)
     return model
@@ -228,9 +228,9 @@ def _parse(catalog: Catalog, text: str, region: str, account: str = "") -> Model
     try:
         asked = ModelId.parse(text)
     except ValueError:
-        raise ValidationException(_INVALID) from None
+        raise ValidationException(INVALID) from None
     if asked.application or (asked.arn is not None and not is_of(catalog, asked.arn, region, account)):
-        raise ValidationException(_INVALID)
+        raise ValidationException(INVALID)
     return asked
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -38,3 +39,13 @@ class Reply(msgspec.Struct):
     status: int
     headers: dict[str, str]
     body: bytes | AsyncGenerator[bytes]
+
+
+def json_reply(value: object, status: int = 200) -> Reply:
+    """A reply whose body is `value` as JSON."""
+    return Reply(status, {"content-type": JSON}, msgspec.json.encode(value))
+
+
+def query_members(head: Head) -> dict[str, str]:
+    """The query's members; of one given twice, the first."""
+    return {name: values[0] for name, values in parse_qs(head.query, keep_blank_values=True).items()}

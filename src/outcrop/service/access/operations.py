@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from functools import partial
 from hmac import compare_digest
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -30,19 +29,14 @@ from outcrop.service.access.offers import Offer, offer, token
 from outcrop.service.access.records import Agreement, Mode, UseCase, agreement_key
 from outcrop.service.access.standing import FORM_MISSING, standing
 from outcrop.service.call import Call, Handler
+from outcrop.service.targets import END_OF_LIFE, INVALID
 from outcrop.store import Store, Transaction
 from outcrop.wire import json_body
 from outcrop.wire.constraints import Constraints
 from outcrop.wire.converse_shapes import Structure, Text, check
-from outcrop.wire.http import JSON, Reply
+from outcrop.wire.http import Reply, json_reply, query_members
 from outcrop.wire.json_body import NotJsonError
 
-# Recorded of the runtime. Here, too, an unknown model is a 400 (reports); how AWS words it is not known.
-_INVALID: Final = "The provided model identifier is invalid."
-_END_OF_LIFE: Final = (
-    "This model version has reached the end of its life. "
-    "Please refer to the AWS documentation for more details."
-)
 # A ConflictException, one would think; reports have a ValidationException. Both are a 400.
 _THERE_ALREADY: Final = "Could not create agreement - Agreement already exists"
 _NOTHING_TO_CANCEL: Final = "No agreement exists to cancel"
@@ -105,13 +99,13 @@ class Operations:
     async def list_offers(self, call: Call) -> Reply:
         """The one offer of a model: everybody's, so `offerType` changes nothing."""
         text = call.labels["modelId"]
-        kinds = parse_qs(call.head.query, keep_blank_values=True).get("offerType", [None])
+        kind = query_members(call.head).get("offerType")
         constraints = Constraints()
         _constrain(constraints, text)
-        constraints.one_of("offerType", kinds[0], _OFFER_TYPES)
+        constraints.one_of("offerType", kind, _OFFER_TYPES)
         constraints.check()
         model = self._offered(call, text)
-        return _reply(200, _Offers(text, (offer(self._catalog, model, call.region, call.principal.account),)))
+        return json_reply(_Offers(text, (offer(self._catalog, model, call.region, call.principal.account),)))
 
     async def create_agreement(self, call: Call) -> Reply:
         """Accept a model's offer; access is there at once (with AWS it is PENDING for a minute)."""
@@ -123,7 +117,7 @@ class Operations:
             raise ValidationException(_WRONG_TOKEN)
         agreement = Agreement(account, model.id, "agreement", int(call.received))
         await changing.change(self._store, partial(self._accept, agreement))
-        return _reply(202, {"modelId": text})
+        return json_reply({"modelId": text}, 202)
 
     def _accept(self, agreement: Agreement, change: Transaction) -> None:
         known = change.get(Agreement, agreement.key)
@@ -140,7 +134,7 @@ class Operations:
         model = self._model(_body(call, _DELETE)["modelId"])
         key = agreement_key(call.principal.account, model.id)
         await changing.change(self._store, partial(_cancel, key))
-        return _reply(202, {})
+        return json_reply({}, 202)
 
     async def get_availability(self, call: Call) -> Reply:
         """Whether there is an agreement, whether it is needed, and whether the region has the model.
@@ -154,15 +148,14 @@ class Operations:
         model = self._model(text)
         stands = standing(call.state, call.principal.account, model, self._mode)
         agreed = stands.how != "" and stands.state != "revoked"
-        return _reply(
-            200,
+        return json_reply(
             _Availability(
                 text,
                 _AgreementAvailability(_available(agreed)),
                 "NOT_AUTHORIZED" if stands.state == "revoked" else "AUTHORIZED",
                 _available(stands.allowed),
                 _available(self._has(call, model)),
-            ),
+            )
         )
 
     async def put_use_case(self, call: Call) -> Reply:
@@ -171,33 +164,33 @@ class Operations:
         form.check(data)
         record = UseCase(call.principal.account, b64encode(data).decode(), int(call.received))
         await changing.change(self._store, lambda change: change.put(record))
-        return _reply(201, {})
+        return json_reply({}, 201)
 
     async def get_use_case(self, call: Call) -> Reply:
         """The form as it was handed in."""
         record = call.state.get(UseCase, call.principal.account)
         if record is None:
             raise ResourceNotFoundException(_NO_FORM)
-        return _reply(200, {"formData": record.form})
+        return json_reply({"formData": record.form})
 
     def _model(self, text: str) -> Model:
         """The model of an id, bare or (as Terraform's users give it) with a profile's prefix."""
         try:
             asked = ModelId.parse(text)
         except ValueError:
-            raise ValidationException(_INVALID) from None
+            raise ValidationException(INVALID) from None
         model = self._catalog.model(asked.base)
         if model is None or (asked.scope and self._catalog.profile(asked.profile) is None):
-            raise ValidationException(_INVALID)
+            raise ValidationException(INVALID)
         return model
 
     def _offered(self, call: Call, text: str) -> Model:
         """The model, where the call's region has it."""
         model = self._model(text)
         if self._catalog.ended(model, call.today):
-            raise ResourceNotFoundException(_END_OF_LIFE)
+            raise ResourceNotFoundException(END_OF_LIFE)
         if not self._has(call, model):
-            raise ValidationException(_INVALID)
+            raise ValidationException(INVALID)
         return model
 
     def _has(self, call: Call, model: Model) -> bool:
@@ -231,7 +224,3 @@ def _body(call: Call, shape: Structure) -> dict[str, Any]:
 
 def _available(available: bool) -> str:
     return "AVAILABLE" if available else "NOT_AVAILABLE"
-
-
-def _reply(status: int, value: object) -> Reply:
-    return Reply(status, {"content-type": JSON}, msgspec.json.encode(value))

@@ -19,12 +19,12 @@ import msgspec
 
 from outcrop.service.call import Call, Principal
 from outcrop.service.iam.patterns import Value
+from outcrop.service.naming import TEMPORARY
 from outcrop.wire.bearer import SHORT_TERM
 
 PASSING: Final = frozenset(
     {"aws:CurrentTime", "aws:EpochTime", "aws:SourceIp", "aws:SecureTransport", "aws:UserAgent"}
 )
-_TEMPORARY: Final = "ASIA"
 # A server takes headers of 60 KB, and what a policy's patterns do takes time and memory with the length. Who
 # calls writes this one, so no policy can rely on what is behind.
 _LONGEST_AGENT: Final = 1024
@@ -64,7 +64,7 @@ def steady(principal: Principal) -> Mapping[str, Value]:
     kind, _, name = principal.arn.split(":", 5)[-1].partition("/")
     if kind == "user":  # roles have none
         facts["aws:username"] = name.rpartition("/")[2]
-    if principal.key.startswith(_TEMPORARY):  # nobody here has a device
+    if principal.key.startswith(TEMPORARY):  # nobody here has a device
         facts["aws:MultiFactorAuthPresent"] = "false"
     return facts
 
