@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -48,4 +47,6 @@ def json_reply(value: object, status: int = 200) -> Reply:
 
 def query_members(head: Head) -> dict[str, str]:
     """The query's members; of one given twice, the first."""
+    from urllib.parse import parse_qs  # a client imports this module too, and would pay for that at its start
+
     return {name: values[0] for name, values in parse_qs(head.query, keep_blank_values=True).items()}
